@@ -1,0 +1,62 @@
+# Every command a person or CI runs. `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help up down status test check lint format types proto proto-check proto-release lock bench clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(VENV)/up.stamp: requirements/up.txt requirements/install.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" requirements/install.sh up
+
+$(VENV)/dev.stamp: requirements/dev.txt requirements/install.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" requirements/install.sh dev
+
+up: $(VENV)/up.stamp ## Run the platform on this machine (DETACH=1 returns when it is ready; MODEL=name pulls an Ollama model)
+	@$(BIN)/python -m devstack up $(if $(DETACH),--detach) $(if $(MODEL),--model "$(MODEL)")
+
+down: ## Stop what `make up` started
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m devstack down; fi
+
+status: $(VENV)/up.stamp ## Show the processes of the running platform
+	@$(BIN)/python -m devstack status
+
+test: check ## Run every check and test
+	@$(BIN)/python -m pytest
+
+check: lint types proto-check ## Run the static checks
+
+lint: $(VENV)/dev.stamp ## Check style: ruff and shellcheck
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
+	@git ls-files -z '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
+
+format: $(VENV)/dev.stamp ## Format the code
+	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format --quiet .
+
+types: $(VENV)/dev.stamp ## Check types: mypy --strict
+	@$(BIN)/mypy
+
+proto: $(VENV)/dev.stamp ## Generate libs/stubs from proto/
+	@BIN="$(BIN)" proto/generate.sh libs/stubs/src
+
+proto-check: $(VENV)/dev.stamp ## Lint the protos, look for breaking changes, and check that the stubs are current
+	@BIN="$(BIN)" proto/check.sh
+
+proto-release: $(VENV)/dev.stamp ## Record the protos as released: later changes must not break them
+	@$(BIN)/buf build --output proto/release.binpb
+
+lock: $(VENV)/dev.stamp ## Resolve the dependencies again (UPGRADE=1 takes the newest)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/compile.sh $(if $(UPGRADE),--upgrade)
+
+bench: $(VENV)/dev.stamp ## Measure the platform against the bare model server
+	@$(BIN)/python -m loadtest.bench
+
+clean: down ## Remove everything that was built or stored here
+	@rm -rf $(VENV) .dormouse .mypy_cache .ruff_cache .pytest_cache .hypothesis

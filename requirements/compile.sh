@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Resolves every part's dependencies together and writes one hash-pinned file per part.
+# `requirements/compile.sh` keeps the pins that still fit; `requirements/compile.sh --upgrade` takes the newest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+own=(dormouse-stubs dormouse-runtime)
+options=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
+  --no-annotate --quiet --custom-compile-command "make lock")
+for package in "${own[@]}"; do options+=(--no-emit-package "$package"); done
+
+parts=(edge agent_fn migrations devstack)
+projects=()
+for part in "${parts[@]}"; do projects+=("$part/pyproject.toml"); done
+
+compile() { # output, inputs…
+  local output=$1
+  shift
+  uv pip compile "${options[@]}" "$@" --output-file "$output"
+}
+
+compile requirements/dev.txt "${projects[@]}" requirements/dev.in requirements/up.in "$@"
+compile requirements/up.txt "${projects[@]}" requirements/up.in --constraints requirements/dev.txt
+for part in "${parts[@]}"; do
+  compile "requirements/$part.txt" "$part/pyproject.toml" --constraints requirements/dev.txt
+done
+compile requirements/uv.txt requirements/uv.in
