@@ -1,0 +1,135 @@
+"""What a run is: its specification, its record and the words for its states."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from dormouse.agent.v1.agent_pb2 import ClientTool, GenerationOptions
+from dormouse.agent.v1.message_pb2 import Message
+
+
+class RunStatus(StrEnum):
+    """`queued → running → completed | failed | cancelled | interrupted`."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the run still holds its thread."""
+        return self in (RunStatus.QUEUED, RunStatus.RUNNING)
+
+
+class OnDisconnect(StrEnum):
+    """What becomes of a run whose client went away before its end."""
+
+    CANCEL = "cancel"
+    CONTINUE = "continue"
+
+
+class MultitaskStrategy(StrEnum):
+    """What a new run does on a thread that another run holds (double-texting)."""
+
+    REJECT = "reject"
+    """The new run is refused."""
+    ENQUEUE = "enqueue"
+    """The new run waits for its turn."""
+    INTERRUPT = "interrupt"
+    """The other run is cancelled; the new one starts after what it said."""
+    ROLLBACK = "rollback"
+    """The other run is cancelled and undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """What a client asked for, independent of the protocol it asked in."""
+
+    tenant: str
+    user: str
+    agent_id: str
+    input: Sequence[Message]
+    """Without a thread the whole conversation, else what is new. At least one message."""
+    model: str = ""
+    """Empty: the agent's default."""
+    options: GenerationOptions | None = None
+    client_tools: Sequence[ClientTool] = ()
+    thread_id: str | None = None
+    stored: bool = False
+    """Whether the run gets a row in the database and so is listed. Runs on a thread always are."""
+    on_disconnect: OnDisconnect = OnDisconnect.CANCEL
+    multitask_strategy: MultitaskStrategy = MultitaskStrategy.REJECT
+    may_replace: bool = True
+    """Whether the client's protocol can say that a text is replaced by another."""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """Why a run failed."""
+
+    reason: int
+    """A dormouse.common.v1.ErrorReason."""
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of a run, summed over its model calls."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    """Includes the reasoning."""
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, int]) -> "Usage":
+        """Reads what `to_json` wrote."""
+        return cls(value["prompt_tokens"], value["completion_tokens"], value["reasoning_tokens"])
+
+    def to_json(self) -> dict[str, int]:
+        """The counts by name."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as it stands."""
+
+    id: str
+    tenant: str
+    agent_id: str
+    model: str
+    status: RunStatus
+    created_at: datetime
+    thread_id: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    finish_reason: str | None = None
+    """`stop`, `length` or `tool_calls`, once completed."""
+    error: RunError | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Some runs, newest first, and whether there are more."""
+
+    runs: Sequence[RunRecord]
+    has_more: bool
