@@ -1,0 +1,1 @@
+"""The development model server: Ollama's HTTP protocol without a language model or a GPU behind it."""
