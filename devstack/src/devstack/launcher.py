@@ -46,16 +46,15 @@ def main(arguments: list[str]) -> None:
 
 def become(uid: int, gid: int, *, read_search: bool) -> None:
     """Give up root for good; with `read_search` keep the one capability that passes closed folders."""
-    linux = sys.platform == "linux"
     try:
-        if read_search and linux:
+        if read_search and _on_linux():
             _libc().prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
     except OSError as error:
         sys.exit(f"launcher: cannot become uid {uid}: {error.strerror}")
-    if read_search and linux and not (_keep(CAP_DAC_READ_SEARCH) or _keep(CAP_DAC_OVERRIDE)):
+    if read_search and _on_linux() and not (_keep(CAP_DAC_READ_SEARCH) or _keep(CAP_DAC_OVERRIDE)):
         sys.exit("launcher: this root may not pass closed folders on to another user (no CAP_DAC_READ_SEARCH)")
 
 
@@ -71,7 +70,7 @@ def _keep(capability: int) -> bool:
 
 
 def die_with(parent: int, signal_number: int) -> None:
-    if sys.platform == "linux":
+    if _on_linux():
         _libc().prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
         if os.getppid() != parent:  # it died before the kernel was told
             sys.exit("launcher: the parent is gone")
@@ -105,6 +104,10 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _on_linux() -> bool:
+    return os.uname().sysname == "Linux"
 
 
 def _libc() -> ctypes.CDLL:

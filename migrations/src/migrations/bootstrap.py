@@ -1,0 +1,41 @@
+"""The first tenant and the first API key."""
+
+import hashlib
+import hmac
+import logging
+import secrets
+import string
+from pathlib import Path
+
+import psycopg
+
+log = logging.getLogger("migrations")
+
+TENANT = "default"
+USER = "bootstrap"
+PREFIX_LENGTH = 16
+
+
+def add_bootstrap_key(connection: psycopg.Connection, key_file: Path, pepper_file: Path) -> None:
+    """Make the tenant `default`, and give it the key in `key_file` if it has not got it.
+
+    Stored is HMAC-SHA-256(pepper, key), never the key. White space around either file's content does not count.
+    """
+    key = key_file.read_text().strip()
+    mac = hmac.digest(pepper_file.read_bytes().strip(), key.encode(), hashlib.sha256)
+    connection.execute(
+        "insert into tenants (id, name) values (%s, 'Default') on conflict (id) do nothing",
+        [TENANT],
+    )
+    inserted = connection.execute(
+        "insert into api_keys (id, tenant_id, user_id, name, prefix, mac) values (%s, %s, %s, %s, %s, %s)"
+        " on conflict (mac) do nothing",
+        [_key_id(), TENANT, USER, "Bootstrap key", key[:PREFIX_LENGTH], mac],
+    )
+    if inserted.rowcount:
+        log.info("added the bootstrap API key %s… for tenant %s", key[:PREFIX_LENGTH], TENANT)
+
+
+def _key_id() -> str:
+    alphabet = string.digits + string.ascii_letters
+    return "key_" + "".join(secrets.choice(alphabet) for _ in range(24))

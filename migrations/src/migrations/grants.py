@@ -1,0 +1,30 @@
+"""What the application role may do. Granted after every upgrade, so that a role which came later gets it too."""
+
+import logging
+
+import psycopg
+from psycopg import sql
+
+log = logging.getLogger("migrations")
+
+WRITABLE = ("threads", "runs", "checkpoints", "checkpoint_blobs", "checkpoint_writes")
+READABLE = ("tenants", "api_keys", "checkpoint_migrations", "alembic_version")
+
+
+def grant(connection: psycopg.Connection, role: str) -> None:
+    """Let `role` use the tables. Says so where there is no such role; does nothing where it is the owner itself."""
+    row = connection.execute(
+        "select exists (select from pg_roles where rolname = %s), current_user = %s", [role, role]
+    ).fetchone()
+    exists, is_owner = row or (False, False)
+    if is_owner:
+        return
+    if not exists:
+        log.info("there is no role %s: nothing was granted, the services can only connect as the owner", role)
+        return
+    name = sql.Identifier(role)
+    for rights, tables in (("select, insert, update, delete", WRITABLE), ("select", READABLE)):
+        statement = sql.SQL("grant {} on {} to {}")
+        listed = sql.SQL(", ").join(sql.Identifier(table) for table in tables)
+        connection.execute(statement.format(sql.SQL(rights), listed, name))
+    connection.execute(sql.SQL("grant usage on schema public to {}").format(name))
