@@ -1,0 +1,191 @@
+"""Who calls: short-lived signed service tokens, minted by callers and verified by functions.
+
+A token is a JWT signed with EdDSA: header {alg, kid, typ "dormouse-service+jwt"} and nothing else; claims iss, aud (one
+function), sub (user), tenant, scope (space-separated), run, iat, nbf, exp. See RFC 8725 for why each is checked.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from dormouse.common.v1 import error_pb2
+
+from dormouse_runtime.errors import DormouseError
+from dormouse_runtime.keys import KeyFileError, private_key_from_jwk
+from dormouse_runtime.trusted_keys import TrustedKeys
+
+TOKEN_TYPE: Final = "dormouse-service+jwt"  # noqa: S105 - the name of a format
+_ALGORITHM: Final = "EdDSA"
+_HEADER_NAMES: Final = frozenset({"alg", "kid", "typ"})
+_REQUIRED: Final = ["iss", "aud", "sub", "tenant", "iat", "nbf", "exp"]
+_TOKEN_LIMIT: Final = 8 * 1024
+_LEEWAY_S: Final = 5
+_MAX_LIFETIME_S: Final = 15 * 60
+_CACHE_LIMIT: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """On whose behalf a call runs. run_id is empty outside of a run."""
+
+    tenant: str
+    user: str
+    scopes: frozenset[str]
+    run_id: str
+    issuer: str
+
+
+_identity: Final[ContextVar[Identity]] = ContextVar("dormouse_identity")
+
+
+def current_identity() -> Identity:
+    """The verified caller of the present call. Raises RuntimeError outside of a handler."""
+    try:
+        return _identity.get()
+    except LookupError:
+        raise RuntimeError("no identity here: current_identity() works inside a gRPC handler only") from None
+
+
+def bind_identity(identity: Identity) -> None:
+    """Makes the identity the present task's. For the server's interceptor, and for tests."""
+    _identity.set(identity)
+
+
+class TokenIssuer:
+    """Mints tokens with one private key."""
+
+    def __init__(self, key: Ed25519PrivateKey, key_id: str, issuer: str) -> None:
+        self._key = key
+        self._headers = {"kid": key_id, "typ": TOKEN_TYPE}
+        self._issuer = issuer
+
+    @classmethod
+    def from_file(cls, path: str | Path, issuer: str = "dormouse-edge") -> TokenIssuer:
+        """Reads the private JWK once. Raises KeyFileError."""
+        try:
+            jwk = json.loads(Path(path).read_bytes())
+            key = private_key_from_jwk(jwk)
+        except (OSError, ValueError) as error:
+            raise KeyFileError(f"{path}: {error}") from error
+        return cls(key, jwk["kid"], issuer)
+
+    def mint(
+        self,
+        *,
+        audience: str,
+        tenant: str,
+        user: str,
+        scopes: Iterable[str] = (),
+        run_id: str = "",
+        ttl_s: float = 300,
+    ) -> str:
+        """A token that one function accepts for ttl_s seconds (at most 900) from now; ~0.1 ms."""
+        if not 0 < ttl_s <= _MAX_LIFETIME_S:
+            raise ValueError(f"ttl_s={ttl_s}: a token lives at most {_MAX_LIFETIME_S} s")
+        if not tenant:
+            raise ValueError("a token needs a tenant")
+        now = int(time.time())
+        claims = {
+            "iss": self._issuer,
+            "aud": audience,
+            "sub": user,
+            "tenant": tenant,
+            "scope": " ".join(sorted(scopes)),
+            "run": run_id,
+            "iat": now,
+            "nbf": now,
+            "exp": now + max(int(ttl_s), 1),
+        }
+        return jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers=self._headers)
+
+
+class TokenVerifier:
+    """Verifies the tokens meant for one function; remembers what it verified until the token expires."""
+
+    def __init__(self, keys: TrustedKeys, audience: str) -> None:
+        self._keys = keys
+        self._audience = audience
+        self._cache: dict[str, tuple[float, Identity]] = {}
+        self._generation = keys.generation
+
+    @classmethod
+    def from_file(cls, path: str | Path, audience: str) -> TokenVerifier:
+        """Reads the trusted keys, and again whenever the file changes. Raises KeyFileError."""
+        return cls(TrustedKeys(Path(path)), audience)
+
+    def verify(self, token: str) -> Identity:
+        """Whom the token speaks for. Raises DormouseError(UNAUTHENTICATED)."""
+        self._keys.refresh()
+        if self._keys.generation != self._generation:
+            self._generation = self._keys.generation
+            self._cache.clear()  # a key may have been withdrawn
+        known = self._cache.get(token)
+        now = time.time()
+        if known is not None and now < known[0]:
+            return known[1]
+        if len(token) > _TOKEN_LIMIT:
+            raise _refused("it is longer than 8 KB")
+        try:
+            claims = self._claims(token)
+        except jwt.PyJWTError as error:
+            raise _refused(_why(error)) from error
+        identity = _identity_of(claims)
+        if len(self._cache) >= _CACHE_LIMIT:
+            self._cache.clear()
+        self._cache[token] = (claims["exp"] + _LEEWAY_S, identity)
+        return identity
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        header = jwt.get_unverified_header(token)
+        # Names outside of our profile (jku, x5u, jwk, crit…) are refused, not ignored: none of them may steer us.
+        if header.keys() != _HEADER_NAMES or header["typ"] != TOKEN_TYPE or header["alg"] != _ALGORITHM:
+            raise _refused("it is not a Dormouse service token")
+        # Read before the signature is checked, and used for nothing but to look up the key that must verify it.
+        issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
+        key = self._keys.find(issuer, header["kid"])
+        if key is None:
+            raise _refused("nobody trusted has signed it")
+        claims = jwt.decode(
+            token,
+            key,
+            algorithms=[_ALGORITHM],
+            audience=self._audience,
+            issuer=issuer,
+            leeway=_LEEWAY_S,
+            options={"require": _REQUIRED, "strict_aud": True},
+        )
+        if claims["exp"] - claims["iat"] > _MAX_LIFETIME_S:
+            raise _refused("it lives longer than 15 minutes")
+        return claims
+
+
+def _identity_of(claims: dict[str, Any]) -> Identity:
+    texts = [claims["tenant"], claims["sub"], claims.get("scope", ""), claims.get("run", ""), claims["iss"]]
+    if not all(isinstance(text, str) for text in texts) or not claims["tenant"]:
+        raise _refused("its claims are malformed")
+    tenant, user, scope, run_id, issuer = texts
+    return Identity(tenant, user, frozenset(scope.split()), run_id, issuer)
+
+
+def _why(error: jwt.PyJWTError) -> str:
+    if isinstance(error, jwt.ExpiredSignatureError):
+        return "it has expired"
+    if isinstance(error, jwt.ImmatureSignatureError):
+        return "it is not valid yet"
+    if isinstance(error, jwt.InvalidAudienceError):
+        return "it is meant for another function"
+    if isinstance(error, jwt.InvalidSignatureError):
+        return "its signature does not match"
+    return "it is malformed"
+
+
+def _refused(why: str) -> DormouseError:
+    return DormouseError(error_pb2.ERROR_REASON_UNAUTHENTICATED, f"The service token is not accepted: {why}.")
