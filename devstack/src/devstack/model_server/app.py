@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from devstack.model_server import control, models_api
+from devstack.model_server import control, embeddings_api, models_api, system_one
 from devstack.model_server.answering import serve_answer
 from devstack.model_server.bodies import json_response, read_object
 from devstack.model_server.calls import Call
@@ -27,6 +27,8 @@ def create_app(state: State) -> web.Application:
     app[STATE] = state
     app.router.add_post("/api/chat", _chat)
     app.router.add_post("/api/generate", _generate)
+    embeddings_api.add_routes(app.router)
+    system_one.add_routes(app.router)
     models_api.add_routes(app.router)
     control.add_routes(app.router)
     return app

@@ -13,5 +13,5 @@ def split_tokens(text: str) -> list[str]:
 
 
 def count_tokens(text: str) -> int:
-    """How many tokens `text` has."""
-    return len(_TOKEN.findall(text))
+    """How many tokens `text` has; an estimate above 100,000 characters."""
+    return len(text) // 5 if len(text) > 100_000 else len(_TOKEN.findall(text))
