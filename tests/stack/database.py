@@ -1,0 +1,92 @@
+"""A migrated Postgres, and the tenants in it."""
+
+import asyncio
+import hashlib
+import hmac
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from devstack.credentials import Credentials, make_api_key
+from devstack.postgres import APPLICATION, OWNER, Postgres
+from devstack.process import Process
+from devstack.services import migrations_program
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant with one user and one API key."""
+
+    id: str
+    user: str
+    api_key: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.api_key}"}
+
+
+class Database:
+    """One Postgres cluster with the schema. A test may stop, kill and resume those that it started itself."""
+
+    def __init__(self, folder: Path, credentials: Credentials, logs: Path) -> None:
+        self._credentials = credentials
+        self._migrations_log = logs / f"{folder.name}-migrations.log"
+        self.server = Postgres(folder, credentials.postgres, log=logs / f"{folder.name}.log", durable=False)
+
+    @property
+    def url(self) -> str:
+        """For the services: the application role."""
+        return self.server.url(APPLICATION)
+
+    @property
+    def owner_url(self) -> str:
+        return self.server.url(OWNER)
+
+    async def start(self) -> None:
+        """Make, start and migrate it."""
+        await self.server.start()
+        await self.migrate()
+
+    async def migrate(self) -> list[str]:
+        """Run `python -m migrations` and return what it printed."""
+        program = migrations_program(
+            os.environ,
+            postgres_url=self.owner_url,
+            bootstrap_key=self._credentials.api_key_file,
+            pepper=self._credentials.pepper,
+            application_role=APPLICATION,
+        )
+        process = Process("migrations", program.argv, env=program.env, log=self._migrations_log)
+        await process.start()
+        code = await process.wait()
+        await asyncio.to_thread(process.log.join)
+        lines = list(process.log.tail)
+        assert code == 0, "\n".join(lines)
+        return lines
+
+    async def stop(self) -> None:
+        """Shut it down; its address stays."""
+        await self.server.stop()
+
+    async def kill(self) -> None:
+        """SIGKILL the postmaster."""
+        await self.server.process.kill()
+
+    async def resume(self) -> None:
+        """Start it again after stop or kill, at the same address."""
+        await self.server.resume()
+
+    async def tenant(self, name: str = "Test") -> Tenant:
+        """Add a tenant with a random id and an API key."""
+        tenant = Tenant(f"t-{secrets.token_hex(8)}", f"u-{secrets.token_hex(4)}", make_api_key())
+        mac = hmac.digest(self._credentials.pepper.read_bytes().strip(), tenant.api_key.encode(), hashlib.sha256)
+        async with await psycopg.AsyncConnection.connect(self.owner_url) as connection:
+            await connection.execute("insert into tenants (id, name) values (%s, %s)", [tenant.id, name])
+            await connection.execute(
+                "insert into api_keys (id, tenant_id, user_id, name, prefix, mac) values (%s, %s, %s, 'test', %s, %s)",
+                [f"key_{secrets.token_hex(12)}", tenant.id, tenant.user, tenant.api_key[:16], mac],
+            )
+        return tenant

@@ -1,0 +1,136 @@
+"""The processes that belong to one test, or to one group of tests."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from devstack.process import Process
+from devstack.services import Program, agent_fn_program, edge_program, model_server_program
+from devstack.valkey import Valkey
+
+from tests.stack.database import Database
+from tests.stack.server import AgentFn, Edge, ModelServer, Server
+
+if TYPE_CHECKING:
+    from tests.stack.session import Stack
+
+ANY = "127.0.0.1:0"
+S = TypeVar("S", bound=Server)
+
+
+class Fleet:
+    """Starts processes and kills them all when it is left. Each method returns when the process can do its work.
+
+    `env` adds to or overrides the process's environment. Processes use the session's Postgres and Valkey unless given
+    others.
+    """
+
+    def __init__(self, stack: "Stack") -> None:
+        self.stack = stack
+        self._servers: list[Server] = []
+        self._stores: list[Valkey | Database] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        running = [process for process in self.processes if process.running]
+        await asyncio.gather(*(process.kill() for process in running))
+
+    @property
+    def processes(self) -> list[Process]:
+        stores = [store.server.process if isinstance(store, Database) else store.process for store in self._stores]
+        return [server.process for server in self._servers] + stores
+
+    async def model_server(self, *, env: Mapping[str, str] | None = None, **options: float) -> ModelServer:
+        """The development model server; `options` are its command line's, for instance ttft_ms=20, slots=2."""
+        program = model_server_program(os.environ, listen=ANY, options=options)
+        server = ModelServer(*self._named("model_server", program, env))
+        return await self._start(server, ready=True)
+
+    async def agent_fn(
+        self,
+        model_server: ModelServer | str,
+        *,
+        env: Mapping[str, str] | None = None,
+        database: Database | None = None,
+        ready: bool = True,
+    ) -> AgentFn:
+        """agent_fn on a model server (or on any URL that is to be one)."""
+        program = agent_fn_program(
+            self.stack.environment,
+            listen=ANY,
+            metrics_listen=ANY,
+            trusted_keys=self.stack.credentials.trusted_keys,
+            postgres_url=(database or self.stack.database).url,
+            ollama_host=model_server if isinstance(model_server, str) else model_server.url,
+        )
+        return await self._start(AgentFn(*self._named("agent_fn", program, env)), ready=ready)
+
+    async def edge(
+        self,
+        agent_fn: AgentFn | str,
+        *,
+        env: Mapping[str, str] | None = None,
+        database: Database | None = None,
+        valkey: Valkey | str | None = None,
+        ready: bool = True,
+    ) -> Edge:
+        """One replica of the edge; `agent_fn` and `valkey` may be addresses where nothing listens."""
+        redis = valkey or self.stack.valkey
+        program = edge_program(
+            self.stack.environment,
+            listen=ANY,
+            metrics_listen=ANY,
+            agent_target=agent_fn if isinstance(agent_fn, str) else agent_fn.address,
+            service_key=self.stack.credentials.service_key,
+            pepper=self.stack.credentials.pepper,
+            postgres_url=(database or self.stack.database).url,
+            redis_url=redis if isinstance(redis, str) else redis.url,
+        )
+        return await self._start(Edge(*self._named("edge", program, env)), ready=ready)
+
+    async def edges(
+        self,
+        agent_fn: AgentFn | str,
+        count: int,
+        *,
+        env: Mapping[str, str] | None = None,
+        database: Database | None = None,
+        valkey: Valkey | str | None = None,
+    ) -> list[Edge]:
+        """Several replicas, started side by side."""
+        starts = (self.edge(agent_fn, env=env, database=database, valkey=valkey) for _ in range(count))
+        return list(await asyncio.gather(*starts))
+
+    async def valkey(self, *, persist: bool = True) -> Valkey:
+        """A Valkey of this test's own: it may stop(), process.kill() and start() it; the address stays."""
+        folder = self._folder("valkey")
+        valkey = Valkey(folder, "secret", log=self.stack.logs / f"{folder.name}.log", persist=persist)
+        self._stores.append(valkey)
+        await valkey.start()
+        return valkey
+
+    async def postgres(self) -> Database:
+        """A migrated Postgres of this test's own: it may stop(), kill() and resume() it; the address stays."""
+        database = Database(self._folder("postgres"), self.stack.credentials, self.stack.logs)
+        self._stores.append(database)
+        await database.start()
+        return database
+
+    async def _start(self, server: S, *, ready: bool) -> S:
+        self._servers.append(server)
+        await server.start(ready=ready)
+        return server
+
+    def _named(self, name: str, program: Program, env: Mapping[str, str] | None) -> tuple[str, Program, Path]:
+        name = self.stack.next_name(name)
+        return name, Program(program.argv, {**program.env, **(env or {})}), self.stack.logs / f"{name}.log"
+
+    def _folder(self, name: str) -> Path:
+        return self.stack.folder / self.stack.next_name(name)
