@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from dormouse.agent.v1.agent_pb2 import ClientTool, GenerationOptions
-from dormouse.agent.v1.message_pb2 import Message
+from dormouse.agent.v1.agent_pb2 import GenerationOptions
+from dormouse.agent.v1.message_pb2 import ClientTool, Message
 
 
 class RunStatus(StrEnum):

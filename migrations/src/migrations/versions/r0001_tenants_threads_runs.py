@@ -44,8 +44,13 @@ create table runs (
     status text not null,
     request bytea not null,
     on_disconnect text not null default 'cancel',
-    double_texting text not null default 'reject',
+    multitask_strategy text not null default 'reject',
     base_checkpoint text,
+    -- Messages at the start of the request that come from an interrupted run before it.
+    carried integer not null default 0,
+    -- What a cancelled run had said, for the run that goes on after it.
+    partial bytea,
+    cancel_cause integer,
     error jsonb,
     usage jsonb,
     finish_reason text,
@@ -54,7 +59,7 @@ create table runs (
     finished_at timestamptz,
     constraint runs_status check (status in ('queued', 'running', 'completed', 'failed', 'cancelled', 'interrupted')),
     constraint runs_on_disconnect check (on_disconnect in ('cancel', 'continue')),
-    constraint runs_double_texting check (double_texting in ('reject', 'enqueue', 'interrupt', 'rollback')),
+    constraint runs_multitask_strategy check (multitask_strategy in ('reject', 'enqueue', 'interrupt', 'rollback')),
     -- With the tenant in it, a run can only belong to a thread of its own tenant.
     constraint runs_thread foreign key (tenant_id, thread_id) references threads (tenant_id, id) on delete cascade
 );

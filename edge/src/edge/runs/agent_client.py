@@ -1,0 +1,52 @@
+"""agent_fn as the run engine calls it."""
+
+from collections.abc import AsyncGenerator
+
+import grpc
+import grpc.aio
+from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
+from dormouse.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+from dormouse.agent.v1.run_event_pb2 import RunEvent
+from dormouse.common.v1.error_pb2 import ErrorReason
+from dormouse_runtime.client import call_metadata
+from dormouse_runtime.errors import DETAILS_KEY, DormouseError, from_rpc_error
+from dormouse_runtime.identity import TokenIssuer
+
+from .live_run import Ownership
+
+EXECUTE_TIMEOUT_S = 590.0
+"""Below the 600 s that Knative gives a request; the function hands over long before."""
+
+AUDIENCE = "agent_fn"
+
+
+class AgentClient:
+    """Calls AgentService with a service token of the run's tenant and user."""
+
+    def __init__(self, channel: grpc.aio.Channel, issuer: TokenIssuer) -> None:
+        self._stub = AgentServiceStub(channel)
+        self._issuer = issuer
+
+    async def execute(self, own: Ownership, request: ExecuteRequest) -> AsyncGenerator[RunEvent, None]:
+        """The events of one Execute. Closing the generator cancels the call.
+
+        Errors: what agent_fn says; FUNCTION_UNAVAILABLE when the call breaks off without a word.
+        """
+        token = self._issuer.mint(audience=AUDIENCE, tenant=own.tenant, user=own.user, run_id=own.run_id)
+        call = self._stub.Execute(request, timeout=EXECUTE_TIMEOUT_S, metadata=call_metadata(token, own.request_id))
+        try:
+            async for response in call:
+                for event in response.events:
+                    yield event
+        except grpc.aio.AioRpcError as error:
+            raise _translate(error) from error
+        finally:
+            call.cancel()
+
+
+def _translate(error: grpc.aio.AioRpcError) -> DormouseError:
+    is_agents_own_word = any(key == DETAILS_KEY for key, _ in error.trailing_metadata() or ())
+    if is_agents_own_word or error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return from_rpc_error(error)
+    # A process that dies in mid-call shows as UNAVAILABLE, CANCELLED, INTERNAL or UNKNOWN, by chance.
+    return DormouseError(ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE, "The agent function broke off.")

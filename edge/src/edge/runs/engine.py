@@ -1,0 +1,421 @@
+"""The run engine as the public surfaces use it."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import string
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from dormouse.agent.v1.agent_pb2 import ThreadRef
+from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
+from dormouse.agent.v1.message_pb2 import Message
+from dormouse.agent.v1.run_event_pb2 import CancelCause, RunEvent
+from dormouse.common.v1.error_pb2 import ErrorReason
+from dormouse_runtime.errors import DormouseError
+from redis.asyncio import Redis
+
+from . import keys, metrics
+from .agent_client import AgentClient
+from .events import is_terminal
+from .execution import Execution, RetryPolicy
+from .live_run import LiveRun, Ownership
+from .log_format import LIVE_TTL_S, TAKE_OVER, read_live_run, read_record
+from .log_reader import LogReader
+from .log_writer import LogWriter
+from .model import MultitaskStrategy, OnDisconnect, RunError, RunPage, RunRecord, RunSpec, RunStatus
+from .redis_link import AWAY, Fields, make_client, read_hash, read_stream
+from .replicas import Orders, Replicas
+from .run_store import Admission, RunStore
+
+ORPHAN_AGE = timedelta(seconds=10)
+"""A run younger than this may not have reached Redis yet."""
+
+CANCEL_WAIT_S = 2.0
+"""How long an answer to `cancel` waits for the run's end."""
+
+_ID_ALPHABET = string.ascii_letters + string.digits
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What the operator decides about runs."""
+
+    redis_url: str
+    replica_id: str
+    """Unique to this process: a replica that is restarted is another one."""
+    run_log_ttl_s: int
+    """How long the log of a run that has ended stays."""
+    lease_s: float
+    """After so long without a heartbeat another replica takes a replica's runs over."""
+
+
+@asynccontextmanager
+async def open_engine(settings: EngineSettings, agent: AgentClient, store: RunStore) -> AsyncIterator["RunEngine"]:
+    """The engine, with its background tasks running. On exit, runs that have not ended are left to other replicas."""
+    redis = make_client(settings.redis_url)
+    engine = RunEngine(settings, agent, store, redis)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            background = [tasks.create_task(_keep_going(part)) for part in engine.parts()]
+            try:
+                yield engine
+            finally:
+                await engine.release()
+                for task in background:
+                    task.cancel()
+    finally:
+        await engine.close()
+        await redis.aclose()
+
+
+class RunEngine:
+    """Executes runs, keeps their logs, and lets anybody follow them from any replica. Made by `open_engine`."""
+
+    def __init__(self, settings: EngineSettings, agent: AgentClient, store: RunStore, redis: Redis) -> None:
+        self._settings = settings
+        self._agent = agent
+        self._store = store
+        self._redis = redis
+        self._executions: dict[str, Execution] = {}
+        self._policy = RetryPolicy()
+        self._writer = LogWriter(
+            settings.redis_url,
+            settings.replica_id,
+            settings.run_log_ttl_s,
+            live=lambda: [execution.run for execution in self._executions.values()],
+            on_settled=self._settled,
+        )
+        self._reader = LogReader(settings.redis_url, redis)
+        self._replicas = Replicas(redis, settings.replica_id, settings.lease_s)
+        self._orders = Orders(redis, settings.replica_id)
+
+    @property
+    def resume_available(self) -> bool:
+        """False while Redis is away: runs stream, but cannot be resumed."""
+        return self._writer.available
+
+    @property
+    def live_count(self) -> int:
+        """How many runs this replica is executing."""
+        return sum(not execution.run.has_ended for execution in self._executions.values())
+
+    async def start(self, spec: RunSpec) -> str:
+        """Starts a run and returns its id once its log has begun.
+
+        Errors: THREAD_NOT_FOUND, THREAD_BUSY, and DATABASE_UNAVAILABLE for a run that is stored.
+        """
+        own = _ownership(spec)
+        admission = Admission(is_running=True, to_cancel=())
+        if own.stored:
+            admission = await self._admit(own, spec.multitask_strategy)
+        execution = self._execute(LiveRun(own), may_start=admission.is_running)
+        try:
+            cause = (
+                CancelCause.CANCEL_CAUSE_ROLLED_BACK
+                if spec.multitask_strategy is MultitaskStrategy.ROLLBACK
+                else CancelCause.CANCEL_CAUSE_INTERRUPTED
+            )
+            for run_id in admission.to_cancel:
+                await self._order_cancel(own.tenant, run_id, cause)
+            while not execution.run.visible:
+                await execution.run.change()
+        except asyncio.CancelledError:
+            # The client left before it knew the run's id.
+            if own.on_disconnect is OnDisconnect.CANCEL:
+                execution.cancel(CancelCause.CANCEL_CAUSE_DISCONNECTED)
+            raise
+        return own.run_id
+
+    async def events(self, tenant: str, run_id: str, after: int = 0) -> AsyncGenerator[Sequence[RunEvent], None]:
+        """Yields the run's events behind `after`, in batches as they come; ends after the terminal event.
+
+        Errors: RUN_NOT_FOUND, also for a run whose log has expired; CACHE_UNAVAILABLE when only Redis could tell.
+        """
+        if execution := self._execution(tenant, run_id):
+            async with aclosing(execution.run.follow(after)) as batches:
+                async for batch in batches:
+                    after = batch[-1].seq if batch else after
+                    yield batch
+                    if batch and is_terminal(batch[-1]):
+                        return
+            if not execution.run.lost:
+                return
+        elif not await self._meta(tenant, run_id):
+            if await self._store.get(tenant, run_id):
+                raise DormouseError(ErrorReason.ERROR_REASON_RUN_NOT_FOUND, f"The log of run {run_id} has expired.")
+            raise _not_found(run_id)
+        async with aclosing(self._reader.follow(run_id, after)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def get(self, tenant: str, run_id: str) -> RunRecord:
+        """The run as it stands. Errors: RUN_NOT_FOUND, DATABASE_UNAVAILABLE."""
+        if execution := self._execution(tenant, run_id):
+            return execution.run.record()
+        with contextlib.suppress(DormouseError):
+            if meta := await self._meta(tenant, run_id):
+                return read_record(run_id, meta)
+        record = await self._store.get(tenant, run_id)
+        if record is None:
+            raise _not_found(run_id)
+        if record.status.is_active and await self._bury_orphan(tenant, run_id):
+            return await self._store.get(tenant, run_id) or record
+        return record
+
+    async def list(
+        self,
+        tenant: str,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+        thread_id: str | None = None,
+        status: RunStatus | None = None,
+    ) -> RunPage:
+        """Stored runs, newest first, behind the run `after`. Errors: DATABASE_UNAVAILABLE."""
+        return await self._store.page(tenant, limit=limit, after=after, thread_id=thread_id, status=status)
+
+    async def cancel(
+        self, tenant: str, run_id: str, cause: CancelCause.ValueType = CancelCause.CANCEL_CAUSE_REQUESTED
+    ) -> RunRecord:
+        """Stops a run, wherever it is executed, and waits shortly for its end. A run that has ended stays as it is.
+
+        Errors: RUN_NOT_FOUND; CACHE_UNAVAILABLE when another replica executes it and Redis is away.
+        """
+        await self._order_cancel(tenant, run_id, cause)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_WAIT_S):
+                while (record := await self.get(tenant, run_id)).status.is_active:
+                    await asyncio.sleep(0.02)
+        return record
+
+    async def client_gone(self, tenant: str, run_id: str) -> None:
+        """The client that started the run went away before its end: what then happens is the run's on_disconnect."""
+        if (execution := self._execution(tenant, run_id)) is None:
+            return
+        if execution.run.ownership.on_disconnect is OnDisconnect.CANCEL:
+            execution.cancel(CancelCause.CANCEL_CAUSE_DISCONNECTED)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Waits until every run here has ended and is logged, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._executions:
+                    await asyncio.sleep(0.05)
+
+    def parts(self) -> Sequence[Callable[[], Awaitable[None]]]:
+        """What has to run in the background while the engine is open."""
+        return (self._writer.write, self._writer.probe, self._reader.read, self._watch, self._obey)
+
+    async def release(self) -> None:
+        """Stops to execute; runs that have not ended are free for other replicas."""
+        for execution in list(self._executions.values()):
+            await execution.abandon()
+        await self._replicas.release()
+
+    async def close(self) -> None:
+        """Closes the connections to Redis."""
+        await self._writer.close()
+        await self._reader.close()
+
+    async def _watch(self) -> None:
+        await self._replicas.watch(self._take_over_from)
+
+    async def _obey(self) -> None:
+        async with aclosing(self._orders.receive()) as orders:
+            async for order in orders:
+                if isinstance(order, tuple):
+                    run_id, cause = order
+                    if execution := self._executions.get(run_id):
+                        execution.cancel(_cause(cause))
+                else:
+                    self._thread_is_free(order)
+
+    def _execute(self, run: LiveRun, *, may_start: bool) -> Execution:
+        execution = self._register(run, may_start=may_start)
+        execution.start()
+        return execution
+
+    def _register(self, run: LiveRun, *, may_start: bool) -> Execution:
+        execution = Execution(
+            run,
+            agent=self._agent,
+            store=self._store,
+            submit=self._writer.submit,
+            bury_orphan=self._bury_orphan,
+            may_start=may_start,
+            policy=self._policy,
+        )
+        self._executions[run.id] = execution
+        metrics.LIVE_RUNS.inc()
+        return execution
+
+    def _settled(self, run: LiveRun) -> None:
+        """The run's end is in the log, or another replica owns it: nothing is left to do for it here."""
+        execution = self._executions.pop(run.id, None)
+        if execution is None:
+            return
+        metrics.LIVE_RUNS.dec()
+        if run.lost:
+            execution.stop()
+        if run.ownership.thread_id:
+            self._thread_is_free(run.ownership.thread_id)
+
+    def _thread_is_free(self, thread_id: str) -> None:
+        for execution in self._executions.values():
+            if execution.run.ownership.thread_id == thread_id:
+                execution.look()
+
+    def _execution(self, tenant: str, run_id: str) -> Execution | None:
+        execution = self._executions.get(run_id)
+        return execution if execution is not None and execution.run.ownership.tenant == tenant else None
+
+    async def _admit(self, own: Ownership, strategy: MultitaskStrategy) -> Admission:
+        try:
+            return await self._store.admit(own, strategy)
+        except DormouseError as error:
+            holder = error.details.get("run_id", "")
+            if error.reason != ErrorReason.ERROR_REASON_THREAD_BUSY or not await self._bury_orphan(own.tenant, holder):
+                raise
+        return await self._store.admit(own, strategy)
+
+    async def _order_cancel(self, tenant: str, run_id: str, cause: CancelCause.ValueType) -> None:
+        if execution := self._execution(tenant, run_id):
+            execution.cancel(cause)
+            return
+        meta = await self._meta(tenant, run_id)
+        if meta is None:
+            record = await self._store.get(tenant, run_id)
+            if record is None:
+                raise _not_found(run_id)
+            if record.status.is_active:
+                await self._bury_orphan(tenant, run_id)
+        elif RunStatus(meta[b"status"].decode()).is_active:
+            try:
+                # For whoever takes the run over, should its owner be gone.
+                await self._redis.hset(keys.meta(run_id), "cancel", int(cause))
+                await self._orders.send_cancel(meta[b"owner"].decode(), run_id, int(cause))
+            except AWAY as error:
+                raise _redis_away() from error
+
+    async def _meta(self, tenant: str, run_id: str) -> Fields | None:
+        try:
+            meta = await read_hash(self._redis, keys.meta(run_id))
+        except AWAY as error:
+            raise _redis_away() from error
+        return meta if meta.get(b"tenant") == tenant.encode() else None
+
+    async def _bury_orphan(self, tenant: str, run_id: str) -> bool:
+        """Ends the row of a run that nobody executes: its replica is gone and Redis has lost what it left."""
+        if self._execution(tenant, run_id) or not self._writer.available:
+            return False
+        try:
+            if await self._meta(tenant, run_id):
+                return False
+        except DormouseError:
+            return False
+        record = await self._store.get(tenant, run_id)
+        if record is None or not record.status.is_active or datetime.now(UTC) - record.created_at < ORPHAN_AGE:
+            return False
+        reason = ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE
+        error = RunError(reason, "The replica that executed this run is gone, and its log is lost.", retryable=True)
+        failed = replace(record, status=RunStatus.FAILED, error=error)
+        await self._store.finish(failed, cause=None, partial=(), base_checkpoint=None)
+        return True
+
+    async def _take_over_from(self, replica_id: str) -> None:
+        """Takes every run of a replica that is gone; other replicas may be doing the same. Raises AWAY."""
+        runs = keys.runs_of(replica_id)
+        me = self._settings.replica_id
+        for raw_id in cast("set[bytes]", await self._redis.smembers(runs)):
+            run_id = raw_id.decode()
+            log, meta = keys.log(run_id), keys.meta(run_id)
+            epoch = await self._redis.eval(TAKE_OVER, 2, log, meta, replica_id, me, LIVE_TTL_S)
+            if epoch:
+                await self._redis.sadd(keys.runs_of(me), run_id)
+                fields = await read_hash(self._redis, meta)
+                run = read_live_run(run_id, fields, int(epoch), await read_stream(self._redis, log))
+                self._adopt(run, fields.get(b"cancel"))
+            await self._redis.srem(runs, run_id)
+        await self._replicas.remove(replica_id)
+
+    def _adopt(self, run: LiveRun, cancel: bytes | None) -> None:
+        outcome = "finished" if run.has_ended else "continued"
+        if run.has_ended:
+            self._register(run, may_start=False)
+            self._writer.submit(run)
+        else:
+            execution = self._execute(run, may_start=not run.ownership.stored)
+            if cancel is not None:
+                execution.cancel(_cause(int(cancel)))
+                outcome = "cancelled"
+            elif run.ownership.on_disconnect is OnDisconnect.CANCEL:
+                execution.cancel(CancelCause.CANCEL_CAUSE_DISCONNECTED)
+                outcome = "cancelled"
+        metrics.TAKEOVERS.labels(outcome).inc()
+        _log.info("took a run over", extra={"run_id": run.id, "outcome": outcome})
+
+
+async def _keep_going(part: Callable[[], Awaitable[None]]) -> None:
+    """Runs a part that never ends by itself; a defect in it is logged and does not take the others down."""
+    while True:
+        try:
+            await part()
+        except Exception:  # noqa: BLE001 - the edge of a background part
+            _log.exception("a part of the run engine failed and starts again")
+            await asyncio.sleep(1)
+
+
+def _ownership(spec: RunSpec) -> Ownership:
+    run_id = "run_" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(24))
+    request = ExecuteRequest(
+        run_id=run_id,
+        agent_id=spec.agent_id,
+        model=spec.model,
+        input=[_with_id(message, run_id, index) for index, message in enumerate(spec.input)],
+        thread=ThreadRef(thread_id=spec.thread_id) if spec.thread_id else None,
+        options=spec.options,
+        client_tools=spec.client_tools,
+    )
+    return Ownership(
+        run_id=run_id,
+        tenant=spec.tenant,
+        user=spec.user,
+        epoch=1,
+        request=request,
+        on_disconnect=spec.on_disconnect,
+        may_replace=spec.may_replace,
+        stored=spec.stored or spec.thread_id is not None,
+        request_id=spec.request_id,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _with_id(message: Message, run_id: str, index: int) -> Message:
+    """The message, with an id that is the same in every attempt where the client gave none."""
+    if message.id:
+        return message
+    named = Message()
+    named.CopyFrom(message)
+    named.id = f"{run_id}-in{index}"
+    return named
+
+
+def _cause(number: int) -> CancelCause.ValueType:
+    return CancelCause.Value(CancelCause.Name(cast("CancelCause.ValueType", number)))
+
+
+def _not_found(run_id: str) -> DormouseError:
+    return DormouseError(ErrorReason.ERROR_REASON_RUN_NOT_FOUND, f"There is no run {run_id}.")
+
+
+def _redis_away() -> DormouseError:
+    return DormouseError(
+        ErrorReason.ERROR_REASON_CACHE_UNAVAILABLE, "The run is not executed here and its log cannot be reached now."
+    )

@@ -1,0 +1,260 @@
+"""Executes one run: waits for its turn, calls agent_fn as often as it takes, and ends the log."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+
+from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
+from dormouse.agent.v1.run_event_pb2 import ActivityKind, CancelCause, RunEvent
+from dormouse.common.v1.error_pb2 import ErrorReason
+from dormouse_runtime.errors import DormouseError
+
+from . import metrics
+from .agent_client import AgentClient
+from .events import TERMINAL_STATUS, activity, end_of, run_cancelled, run_failed, run_started
+from .live_run import LiveRun
+from .model import RunError, RunRecord
+from .run_store import RunStore, Waiting
+
+TURN_POLL_S = 1.0
+"""How often a run that waits for its thread looks, in case it was not told."""
+
+STORE_AGAIN_S = 1.0
+"""How often a row that could not be written is tried again."""
+
+_FUNCTION_REASONS = frozenset(
+    (
+        ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE,
+        ErrorReason.ERROR_REASON_SHUTTING_DOWN,
+        ErrorReason.ERROR_REASON_OVERLOADED,
+    )
+)
+_MODEL_REASONS = frozenset((ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE, ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED))
+
+_DEFECT = RunError(ErrorReason.ERROR_REASON_INTERNAL, "Dormouse failed to execute this run.", retryable=False)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often an attempt that brought nothing new is repeated. An attempt that did resets the count."""
+
+    function_delays_s: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.8, *(1.0,) * 28)
+    """A function that is gone is started again within seconds, or minutes where an image has to be fetched."""
+    model_delays_s: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 4.0)
+    attempt_limit: int = 100
+    """Over the whole run, whatever they bring."""
+
+    def delay_s(self, reason: int, failures: int) -> float | None:
+        """Seconds until the next attempt after `failures` in a row (1 for the first); None: give up."""
+        if reason in _FUNCTION_REASONS:
+            delays = self.function_delays_s
+        elif reason in _MODEL_REASONS:
+            delays = self.model_delays_s
+        else:
+            return None
+        return delays[failures - 1] if failures <= len(delays) else None
+
+
+class Execution:
+    """The owner's task for one run."""
+
+    def __init__(
+        self,
+        run: LiveRun,
+        *,
+        agent: AgentClient,
+        store: RunStore,
+        submit: Callable[[LiveRun], None],
+        bury_orphan: Callable[[str, str], Awaitable[bool]],
+        may_start: bool,
+        policy: RetryPolicy,
+    ) -> None:
+        self._run = run
+        self._agent = agent
+        self._store = store
+        self._submit = submit
+        self._bury_orphan = bury_orphan
+        self._may_start = may_start
+        self._has_begun = False
+        self._policy = policy
+        self._turn_may_have_come = asyncio.Event()
+        self._cause: CancelCause.ValueType | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def run(self) -> LiveRun:
+        """The run that is executed."""
+        return self._run
+
+    def start(self) -> None:
+        """Begins. The task is this object's: it ends with the run, by `cancel`, or by `stop`."""
+        own = self._run.ownership
+        if not self._run.entries:
+            self._append(run_started(own.run_id, own.request.agent_id, own.request.model, own.thread_id))
+        self._task = asyncio.create_task(self._drive(), name=own.run_id)
+
+    def cancel(self, cause: CancelCause.ValueType) -> None:
+        """Stops the run; its log ends with run_cancelled. A run that has ended, or is being stopped, stays as it is."""
+        if self._cause is None and not self._run.has_ended and self._task is not None:
+            self._cause = cause
+            if self._has_begun:
+                self._task.cancel()
+
+    def stop(self) -> None:
+        """Stops to execute and leaves the log as it is: another replica goes on, or has already."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def abandon(self) -> None:
+        """Stops, and waits until the call to agent_fn is closed."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    def look(self) -> None:
+        """The run's turn on its thread may have come."""
+        self._turn_may_have_come.set()
+
+    async def _drive(self) -> None:
+        self._has_begun = True
+        own = self._run.ownership
+        try:
+            if self._cause is not None:  # before this task had its first turn
+                raise asyncio.CancelledError
+            turn: ExecuteRequest | RunRecord = own.request
+            if not self._may_start:
+                turn = await self._wait_for_turn()
+            if isinstance(turn, RunRecord):
+                self._append(end_of(turn))
+                return
+            self._run.begin()
+            end = await self._attempts(turn)
+        except asyncio.CancelledError:
+            if self._cause is None:
+                raise
+            if task := asyncio.current_task():
+                task.uncancel()
+            end = run_cancelled(self._cause)
+        except DormouseError as error:
+            end = run_failed(RunError(error.reason, error.message, error.retryable))
+        except Exception:  # noqa: BLE001 - the edge of a run: whatever happens, its log has to end
+            _log.exception("a run failed by a defect", extra={"run_id": own.run_id})
+            end = run_failed(_DEFECT)
+        try:
+            await self._end(end)
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("the end of a run could not be written down", extra={"run_id": own.run_id})
+            self._append(run_failed(_DEFECT))
+
+    async def _wait_for_turn(self) -> ExecuteRequest | RunRecord:
+        own, told = self._run.ownership, 0
+        while True:
+            turn = await self._store.turn(own)
+            if not isinstance(turn, Waiting):
+                return turn
+            if turn.position != told:
+                told = turn.position
+                self._append(activity(ActivityKind.ACTIVITY_KIND_QUEUED, turn.behind, told))
+            if await self._bury_orphan(own.tenant, turn.behind):
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._turn_may_have_come.wait(), TURN_POLL_S)
+            self._turn_may_have_come.clear()
+
+    async def _attempts(self, first: ExecuteRequest) -> RunEvent:
+        """Calls Execute until the run has ended; returns its terminal event."""
+        own, failures = self._run.ownership, 0
+        # A run that was taken over has a log already: this is a repetition.
+        attempt = 1 if own.epoch == 1 else 2
+        while True:
+            request = first
+            if attempt > 1:
+                request = ExecuteRequest()
+                request.CopyFrom(first)
+                recovery = self._run.account.recovery(attempt=attempt, may_replace=own.may_replace)
+                request.recovery.CopyFrom(recovery)
+            progress = self._run.progress
+            try:
+                end = await self._execute(request)
+            except DormouseError as error:
+                metrics.ATTEMPTS.labels(ErrorReason.Name(error.reason)).inc()
+                failures = 1 if self._run.progress > progress else failures + 1
+                delay = self._policy.delay_s(error.reason, failures)
+                if delay is None or attempt >= self._policy.attempt_limit:
+                    raise
+                _log.info(
+                    "an attempt failed, the run goes on",
+                    extra={"run_id": own.run_id, "attempt": attempt, "reason": ErrorReason.Name(error.reason)},
+                )
+                if failures == 1:
+                    self._append(activity(ActivityKind.ACTIVITY_KIND_RETRYING, own.request.agent_id))
+                await asyncio.sleep(delay)
+            else:
+                metrics.ATTEMPTS.labels(end.WhichOneof("event")).inc()
+                if end.WhichOneof("event") != "handoff":
+                    return end
+                failures = 0
+            attempt += 1
+
+    async def _execute(self, request: ExecuteRequest) -> RunEvent:
+        """One call of Execute; returns its last event: terminal, or handoff."""
+        run = self._run
+        async with aclosing(self._agent.execute(run.ownership, request)) as events:
+            async for event in events:
+                kind = event.WhichOneof("event")
+                if kind in TERMINAL_STATUS or kind == "handoff":
+                    return event
+                if kind == "checkpoint_saved":
+                    if event.checkpoint_saved.is_base:
+                        run.note_base(event.checkpoint_saved.checkpoint_id)
+                    else:
+                        run.checkpoint()
+                    continue
+                self._append(event)
+                while run.is_backed_up:
+                    await run.change()
+        raise DormouseError(ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE, "The agent function broke off.")
+
+    async def _end(self, end: RunEvent) -> None:
+        """Writes the end to the database, then to the log: who sees a terminal event finds the thread free.
+
+        A database that is away holds nobody up: the log ends, and the row follows when it is back.
+        """
+        run, cancelled = self._run, end.WhichOneof("event") == "run_cancelled"
+        record = run.record_after(end)
+        metrics.RUNS.labels(record.agent_id, record.status).inc()
+        if not run.ownership.stored:
+            self._append(end)
+            return
+        finish = partial(
+            self._store.finish,
+            record,
+            cause=self._cause if cancelled else None,
+            partial=run.account.partial_messages() if cancelled else (),
+            base_checkpoint=run.base_checkpoint,
+        )
+        is_stored = await _reaches_database(finish)
+        self._append(end)
+        while not is_stored:
+            await asyncio.sleep(STORE_AGAIN_S)
+            is_stored = await _reaches_database(finish)
+
+    def _append(self, event: RunEvent) -> None:
+        if self._run.append(event):
+            self._submit(self._run)
+
+
+async def _reaches_database(write: Callable[[], Awaitable[None]]) -> bool:
+    try:
+        await write()
+    except DormouseError as error:
+        if error.reason != ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE:
+            raise
+        return False
+    return True

@@ -1,0 +1,274 @@
+"""A run in the memory of the replica that owns it: its log, and the readers that follow it there."""
+
+import asyncio
+import time
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
+from dormouse.agent.v1.run_event_pb2 import FinishReason, RunEvent, RunLogEntry
+
+from .events import TERMINAL_STATUS, merge_deltas
+from .model import OnDisconnect, RunError, RunRecord, RunStatus, Usage
+from .recovery import LogAccount
+
+PARSED_ENTRIES = 32
+"""How many of the latest log entries stay parsed; older ones are kept as bytes and parsed again for late readers."""
+
+BACKLOG_EVENTS = 256
+"""How many events may wait for the log before the run is held back."""
+
+_NO_PROGRESS = frozenset(("run_started", "step_started", "message_started", "activity"))
+"""What an attempt may say without having brought the run further."""
+
+_FINISH_REASONS = {
+    FinishReason.FINISH_REASON_STOP: "stop",
+    FinishReason.FINISH_REASON_LENGTH: "length",
+    FinishReason.FINISH_REASON_TOOL_CALLS: "tool_calls",
+}
+
+
+@dataclass(slots=True)
+class Entry:
+    """One append: some neighbouring events of the log."""
+
+    last_seq: int
+    data: bytes
+    """A serialized RunLogEntry."""
+    events: Sequence[RunEvent] | None
+
+    def parsed(self) -> Sequence[RunEvent]:
+        """The events, from memory or from the bytes."""
+        return self.events if self.events is not None else RunLogEntry.FromString(self.data).events
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """What stays the same while one replica owns a run; another replica takes over with the next epoch."""
+
+    run_id: str
+    tenant: str
+    user: str
+    epoch: int
+    request: ExecuteRequest
+    """The first attempt's request; its agent, model and thread name what runs."""
+    on_disconnect: OnDisconnect
+    may_replace: bool
+    stored: bool
+    request_id: str
+    created_at: datetime
+
+    @property
+    def thread_id(self) -> str | None:
+        """The thread, where the run has one."""
+        return self.request.thread.thread_id or None
+
+
+class LiveRun:
+    """The owner's side of a run.
+
+    Events come in with `append`, get their numbers when the log writer seals them into an entry, and are shown to
+    readers once `commit` says that the entry is in the log.
+    """
+
+    def __init__(self, ownership: Ownership, entries: Sequence[Entry] = (), checkpoint_seq: int = 0) -> None:
+        self.ownership = ownership
+        self.account = LogAccount()
+        self.status = RunStatus.QUEUED
+        self.usage = Usage()
+        self.progress = 0
+        """Grows with everything that brings the run further."""
+        self.base_checkpoint: str | None = None
+        """The thread's checkpoint before the run; empty where it had none, None while unknown."""
+        self.finish_reason: str | None = None
+        self.error: RunError | None = None
+        self.started_at: datetime | None = None
+        self.finished_at: datetime | None = None
+        self.checkpoint_seq = checkpoint_seq
+        """A new attempt needs what came after this event."""
+        self.noted_state: object = None
+        """What of `state` is in Redis."""
+        self.entries: list[Entry] = list(entries)
+        self.visible = len(self.entries)
+        """How many entries readers may see."""
+        self.persisted = len(self.entries)
+        """How many entries are in Redis."""
+        self.lost = False
+        """Whether another replica owns the run now."""
+        self.detached = False
+        """Whether another replica owns the run, but readers here have seen more of it than the common log holds."""
+        self._open_steps: set[str] = set()
+        self._pending: list[RunEvent] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        for entry in self.entries:
+            for event in entry.parsed():
+                self._observe(event)
+                if event.seq == checkpoint_seq:
+                    self.account.clear()
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.ownership.run_id
+
+    @property
+    def state(self) -> tuple[int, str | None, RunStatus]:
+        """What another replica would have to know beside the log."""
+        return self.checkpoint_seq, self.base_checkpoint, self.status
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the last sealed event."""
+        return self.entries[-1].last_seq if self.entries else 0
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the terminal event has been appended."""
+        return not self.status.is_active
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the terminal event has been shown."""
+        return self.has_ended and not self._pending and self.visible == len(self.entries)
+
+    def append(self, event: RunEvent) -> bool:
+        """Adds an event behind all others.
+
+        False, and nothing is added: the run has ended, or a repeated attempt says again that something has started.
+        """
+        if self.has_ended or self._is_repetition(event):
+            return False
+        self._observe(event)
+        self._pending.append(event)
+        return True
+
+    def begin(self) -> None:
+        """The run's turn has come."""
+        if not self.has_ended:
+            self.status, self.started_at = RunStatus.RUNNING, self.started_at or datetime.now(UTC)
+
+    def note_base(self, checkpoint_id: str) -> None:
+        """The checkpoint of the thread before the run; what a first attempt says counts."""
+        if self.base_checkpoint is None:
+            self.base_checkpoint = checkpoint_id
+
+    def checkpoint(self) -> None:
+        """The agent has stored its state: a new attempt needs only what is appended from here on."""
+        self.seal()
+        self.checkpoint_seq = self.last_seq
+        self.account.clear()
+
+    def seal(self) -> Entry | None:
+        """Numbers what has been appended since the last call, as one entry. None: there is nothing."""
+        if not self._pending:
+            return None
+        events, self._pending = merge_deltas(self._pending), []
+        now, seq = time.time_ns() // 1_000_000, self.last_seq
+        for event in events:
+            seq += 1
+            event.seq, event.unix_ms = seq, now
+        entry = Entry(seq, RunLogEntry(events=events).SerializeToString(), events)
+        self.entries.append(entry)
+        if len(self.entries) > PARSED_ENTRIES:
+            self.entries[-PARSED_ENTRIES - 1].events = None
+        return entry
+
+    def commit(self) -> None:
+        """Shows every sealed entry to the readers."""
+        self.visible = len(self.entries)
+        self._wake()
+
+    def lose(self) -> None:
+        """Another replica owns the run: readers are sent to the log in Redis."""
+        self.lost = True
+        self._wake()
+
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether so much waits for the log that the run has to be held back."""
+        return len(self._pending) >= BACKLOG_EVENTS
+
+    async def change(self) -> None:
+        """Waits for the next commit, or for the loss of the run."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    async def follow(self, after: int = 0) -> AsyncGenerator[Sequence[RunEvent], None]:
+        """Yields the shown events behind `after`, as they come; ends after the terminal one or when the run is lost."""
+        index = bisect_right(self.entries, after, key=lambda entry: entry.last_seq)
+        first = True
+        while True:
+            if index < self.visible:
+                events = [event for entry in self.entries[index : self.visible] for event in entry.parsed()]
+                index = self.visible
+                if first:
+                    events = [event for event in events if event.seq > after]
+                    first = False
+                yield events
+            elif self.lost or self.is_settled:
+                return
+            else:
+                await self.change()
+
+    def record(self) -> RunRecord:
+        """The run as it stands."""
+        own = self.ownership
+        return RunRecord(
+            id=own.run_id,
+            tenant=own.tenant,
+            agent_id=own.request.agent_id,
+            model=own.request.model,
+            status=self.status,
+            created_at=own.created_at,
+            thread_id=own.thread_id,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            finish_reason=self.finish_reason,
+            error=self.error,
+            usage=self.usage,
+        )
+
+    def record_after(self, end: RunEvent) -> RunRecord:
+        """The run as it will stand once this terminal event is appended."""
+        status, finish_reason, error = _outcome(end)
+        now = datetime.now(UTC)
+        return replace(self.record(), status=status, finish_reason=finish_reason, error=error, finished_at=now)
+
+    def _is_repetition(self, event: RunEvent) -> bool:
+        kind = event.WhichOneof("event")
+        if kind == "step_started":
+            return event.step_started.step_id in self._open_steps
+        return kind == "message_started" and self.account.knows(event.message_started.message_id)
+
+    def _observe(self, event: RunEvent) -> None:
+        kind = event.WhichOneof("event") or ""
+        self.account.take(event, kind)
+        if kind not in _NO_PROGRESS:
+            self.progress += 1
+        if kind == "step_started":
+            self._open_steps.add(event.step_started.step_id)
+        elif kind == "step_finished":
+            self._open_steps.discard(event.step_finished.step_id)
+        elif kind == "usage_reported":
+            used = event.usage_reported
+            self.usage += Usage(used.prompt_tokens, used.completion_tokens, used.reasoning_tokens)
+        elif kind in TERMINAL_STATUS:
+            self.status, self.finish_reason, self.error = _outcome(event)
+            self.finished_at = datetime.fromtimestamp(event.unix_ms / 1000, UTC) if event.unix_ms else datetime.now(UTC)
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _outcome(end: RunEvent) -> tuple[RunStatus, str | None, RunError | None]:
+    kind = end.WhichOneof("event") or ""
+    finish_reason = _FINISH_REASONS.get(end.run_finished.finish_reason, "stop") if kind == "run_finished" else None
+    failed = end.run_failed
+    error = RunError(failed.reason, failed.message, failed.retryable) if kind == "run_failed" else None
+    return TERMINAL_STATUS[kind], finish_reason, error
