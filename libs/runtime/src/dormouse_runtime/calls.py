@@ -167,10 +167,8 @@ class _Scope:
         metadata = dict(self._context.invocation_metadata() or ())
         logs.bind(request_id=_request_id(metadata.get(REQUEST_ID)))
         telemetry.continue_trace(metadata)
-        if telemetry.is_on():
-            self._span = telemetry.span(
-                self._method, kind="server", attributes={"rpc.system.name": "grpc", "rpc.method": self._method}
-            )
+        self._span = telemetry.rpc_span(self._method, "server")
+        if self._span is not None:
             self._span.__enter__()
         self._calls.admit()
         self._admitted = True
@@ -188,11 +186,11 @@ class _Scope:
         if isinstance(error, grpc.aio.AbortError):
             self._code = _name(self._context.code())
             return
-        if isinstance(error, asyncio.CancelledError):
+        if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
             self._code = "DEADLINE_EXCEEDED" if self._context.time_remaining() == 0 else "CANCELLED"
             _logger.debug("call cancelled", extra={"method": self._method})
             return
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception | asyncio.CancelledError):
             self._code = "UNKNOWN"
             return
         if self._context.done():
@@ -214,8 +212,18 @@ class _Scope:
         if self._admitted:
             self._calls.release()
         if self._span is not None:
-            self._span.set("rpc.response.status_code", self._code)
+            self._span.set(telemetry.RPC_STATUS_CODE, self._code)
             self._span.__exit__(None, None, None)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody ends this call.
+
+    Otherwise a CancelledError comes from a task that the handler awaited. grpc.aio sends no status at all for it, so
+    the caller would wait until its deadline.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _name(code: object) -> str:

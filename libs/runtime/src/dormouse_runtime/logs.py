@@ -9,12 +9,12 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import os
 import re
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 from types import TracebackType
@@ -35,7 +35,7 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "
 # The last line of defence; nothing should log these in the first place.
 _SECRETS: Final = re.compile(
     r"(?P<keep>\bBearer\s+)[^\s\"',]+"
-    r"|\bdm_[a-z]+_[0-9A-Za-z]{8,}"
+    r"|\bdm_[a-z]+_[0-9A-Za-z]{20,}"
     r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
     r"|(?P<user>://[^:/?#\s\"@]*:)[^@/\s\"]+(?=@)"
 )
@@ -148,54 +148,76 @@ class _QueueHandler(logging.Handler):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self._stream = stream
-        self._lines: deque[str] = deque()
-        self._lost = 0
-        self._wake = threading.Event()
-        self._written = threading.Event()
-        self._written.set()
+        self._write = _writer(stream)
+        self._changed = threading.Condition()
+        self._lines: list[str] = []
+        self._accepted = self._written = self._lost = 0
         self._closed = False
-        self._thread = threading.Thread(target=self._write_lines, name="logs", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._write_lines, name="logs", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
         except Exception:  # noqa: BLE001 - an unprintable value in a log line must not fail the request
-            self.handleError(record)
-            return
-        if len(self._lines) >= _QUEUE_LIMIT:
-            self._lost += 1
-            return
-        self._written.clear()
-        self._lines.append(line)
-        self._wake.set()
+            line = json.dumps({"level": "error", "logger": record.name, "event": "a log record can't be formatted"})
+        with self._changed:
+            if len(self._lines) >= _QUEUE_LIMIT:
+                self._lost += 1
+                return
+            self._lines.append(line)
+            self._accepted += 1
+            self._changed.notify_all()
 
     def drain(self, timeout_s: float) -> None:
-        self._wake.set()
-        self._written.wait(timeout_s)
+        with self._changed:
+            target = self._accepted
+            self._changed.wait_for(lambda: self._written >= target, timeout_s)
 
     def close(self) -> None:
         if not self._closed:
-            self._closed = True
             self.drain(_FLUSH_S)
+            with self._changed:
+                self._closed = True
+                self._changed.notify_all()
         super().close()
 
     def _write_lines(self) -> None:
-        while not (self._closed and not self._lines):
-            self._wake.wait()
-            self._wake.clear()
-            batch = []
-            while self._lines:
-                batch.append(self._lines.popleft())
-            if self._lost:
-                batch.append(f'{{"level":"warning","event":"log lines lost","count":{self._lost}}}')
-                self._lost = 0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._lines or self._closed)
+                if not self._lines:
+                    return
+                batch, self._lines = self._lines, []
+                lost, self._lost = self._lost, 0
+            count = len(batch)
+            if lost:
+                batch.append(json.dumps({"level": "warning", "event": "log lines lost", "count": lost}))
+            self._write("\n".join(batch) + "\n")
+            with self._changed:
+                self._written += count
+                self._changed.notify_all()
+
+
+def _writer(stream: TextIO) -> Callable[[str], None]:
+    """Writes past the stream's buffer, whose lock a thread must not hold while the interpreter ends."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):
+
+        def write_text(text: str) -> None:
+            stream.write(text)
+            stream.flush()
+
+        return write_text
+
+    def write_bytes(text: str) -> None:
+        rest = memoryview(text.encode("utf-8", "backslashreplace"))
+        while rest:
             try:
-                if batch:
-                    self._stream.write("\n".join(batch) + "\n")
-                    self._stream.flush()
-            except (OSError, ValueError):
-                time.sleep(0.1)  # the reader is gone; nobody is left to tell
-            if not self._lines:
-                self._written.set()
+                rest = rest[os.write(descriptor, rest) :]
+            except BlockingIOError:
+                time.sleep(0.02)  # a pipe that somebody has made non-blocking, and that is full
+            except OSError:
+                return  # the reader is gone; nobody is left to tell
+
+    return write_bytes

@@ -5,31 +5,32 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
-import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from dormouse_runtime import client, logs, telemetry
+from dormouse_runtime import logs, telemetry
 from dormouse_runtime.calls import CallInterceptor
+from dormouse_runtime.errors import DormouseError
 from dormouse_runtime.health import Health
 from dormouse_runtime.identity import TokenVerifier
 from dormouse_runtime.keys import KeyFileError
 from dormouse_runtime.metrics import RpcMetrics, serve_metrics
 from dormouse_runtime.settings import Address, Environment, SettingsError
+from dormouse_runtime.signals import StopSignal
+from dormouse_runtime.transport import MAX_MESSAGE_BYTES, server_options
 
 _logger = logging.getLogger(__name__)
 # Calls beyond the limit that grpc.aio itself may hold: room for health checks and for saying OVERLOADED properly.
 _HEADROOM_RPCS: Final = 256
-_CLIENT_GONE_IDLE_S: Final = 300
+# How long closing what build() opened may take after the drain before the process ends all the same.
+_CLOSE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class ServerSettings:
     listen: Address
     trusted_keys: Path
     metrics_listen: Address | None = None
-    max_message_bytes: int = client.MAX_MESSAGE_BYTES
+    max_message_bytes: int = MAX_MESSAGE_BYTES
     max_concurrent_rpcs: int = 1024
     drain_s: float = 25.0
     shutdown_delay_s: float = 0.0
@@ -62,7 +63,7 @@ class ServerSettings:
             listen=env.address("DORMOUSE_LISTEN", f"0.0.0.0:{port}"),
             trusted_keys=env.path("DORMOUSE_TRUSTED_KEYS"),
             metrics_listen=env.optional_address("DORMOUSE_METRICS_LISTEN"),
-            max_message_bytes=env.integer("DORMOUSE_MAX_MESSAGE_BYTES", client.MAX_MESSAGE_BYTES, least=1024),
+            max_message_bytes=env.integer("DORMOUSE_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES, least=1024),
             max_concurrent_rpcs=env.integer("DORMOUSE_MAX_CONCURRENT_RPCS", 1024, least=1),
             drain_s=env.seconds("DORMOUSE_DRAIN_S", 25.0),
             shutdown_delay_s=env.seconds("DORMOUSE_SHUTDOWN_DELAY_S", 0.0),
@@ -89,26 +90,27 @@ Build = Callable[[], AbstractAsyncContextManager[Function]]
 
 
 class StartupError(Exception):
-    """The process can't start. The text says why, in one line."""
+    """The process can't start. The text says why, in one line; `build` may raise it too."""
 
 
 def run(name: str, settings: ServerSettings, build: Build) -> int:
-    """Serves until SIGTERM or SIGINT and returns the exit status: 0, or 1 when it could not start.
+    """Serves until SIGTERM or SIGINT and returns the exit status: 0, or 1 when it failed or could not start.
 
     name is also the audience that callers' tokens must have. build opens what the function needs and closes it after
-    the last call. On a signal: health NOT_SERVING, shutdown_delay_s, no new calls, function.drain, end of the calls or
-    of drain_s, close. A second signal ends the process at once.
+    the last call. When the function can serve for the first time, the process logs "serving" with its address. On a
+    signal: health NOT_SERVING, shutdown_delay_s, no new calls, function.drain, end of the calls or of drain_s, close.
+    A signal during the start ends it. A second signal ends the process at once.
     """
     logs.configure(name, settings.log_level, settings.log_format)
     telemetry.setup(name, settings.otel)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(name, settings, build))
-    except (StartupError, SettingsError, KeyFileError) as error:
+            runner.run(_Process(name, settings, build).serve())
+    except (StartupError, SettingsError, KeyFileError, DormouseError) as error:
         _logger.error("can't start: %s", error)
         return 1
-    except Exception:
-        _logger.exception("failed")
+    except Exception as error:
+        _logger.exception("failed: %s", type(error).__name__)
         return 1
     finally:
         telemetry.shutdown()
@@ -124,44 +126,83 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(name: str, settings: ServerSettings, build: Build) -> None:
-    stop = asyncio.Event()
-    _handle_signals(stop)
-    # Garbage collection in the middle of imports and wiring finds nothing; what is there after them stays for good.
-    gc.disable()
-    async with AsyncExitStack() as stack:
-        verifier = TokenVerifier.from_file(settings.trusted_keys, name)
+class _Process:
+    """One function's life."""
+
+    def __init__(self, name: str, settings: ServerSettings, build: Build) -> None:
+        self._name = name
+        self._settings = settings
+        self._build = build
+
+    async def serve(self) -> None:
+        settings = self._settings
+        stop = StopSignal(settings.shutdown_delay_s + settings.drain_s + _CLOSE_S)
+        try:
+            async with AsyncExitStack() as resources:
+                await self._start(resources)
+                stop.started()
+                await stop.wait()
+                await self._shut_down()
+        except asyncio.CancelledError:
+            if not stop.ended_start():
+                raise
+        _logger.info("stopped")
+
+    async def _start(self, resources: AsyncExitStack) -> None:
+        settings = self._settings
+        verifier = TokenVerifier.from_file(settings.trusted_keys, self._name)
         metrics = RpcMetrics()
-        metrics_address = ""
-        if settings.metrics_listen is not None:
-            try:
-                metrics_server = await serve_metrics(settings.metrics_listen, collectors=(metrics,))
-            except OSError as error:
-                raise StartupError(f"metrics can't listen on {settings.metrics_listen}: {error.strerror}") from error
-            stack.push_async_callback(metrics_server.aclose)
-            metrics_address = str(metrics_server.address)
-        function = await stack.enter_async_context(build())
-        calls = CallInterceptor(verifier, metrics, settings.max_concurrent_rpcs)
-        health = Health(function.services, function.is_ready)
-        server = _make_server(settings, function, calls, health)
-        address = _listen(server, settings.listen)
-        await health.set(False)
-        await server.start()
+        metrics_address = await self._serve_metrics(metrics, resources)
+        # A collection in the middle of imports and wiring finds nothing, and what is there after them stays for good.
+        gc.disable()
+        self._function = await resources.enter_async_context(self._build())
         gc.freeze()
         gc.enable()
+        self._calls = CallInterceptor(verifier, metrics, settings.max_concurrent_rpcs)
+        self._health = Health(self._function.services, self._function.is_ready)
+        await self._health.set(False)
+        self._server = _make_server(settings, self._function, self._calls, self._health)
+        resources.push_async_callback(self._server.stop, None)
+        address = _listen(self._server, settings.listen)
+        await self._server.start()
         polling = asyncio.create_task(
-            health.follow(
+            self._health.follow(
                 lambda: _logger.info("serving", extra={"address": address, "metrics_address": metrics_address})
             )
         )
+        resources.push_async_callback(_cancel, polling)
+
+    async def _serve_metrics(self, metrics: RpcMetrics, resources: AsyncExitStack) -> str:
+        listen = self._settings.metrics_listen
+        if listen is None:
+            return ""
         try:
-            await stop.wait()
-        finally:
-            polling.cancel()
-            with suppress(asyncio.CancelledError):
-                await polling
-            await _shut_down(settings, function, calls, health, server)
-    _logger.info("stopped")
+            server = await serve_metrics(listen, collectors=(metrics,))
+        except OSError as error:
+            raise StartupError(f"metrics can't listen on {listen}: {error.strerror}") from error
+        resources.push_async_callback(server.aclose)
+        return str(server.address)
+
+    async def _shut_down(self) -> None:
+        drain_s = self._settings.drain_s
+        await self._health.drain()
+        await asyncio.sleep(self._settings.shutdown_delay_s)
+        _logger.info("draining", extra={"seconds": drain_s})
+        self._calls.refuse_new_calls()
+        # Closes the port and tells clients to go elsewhere (GOAWAY), while open calls go on.
+        stopping = asyncio.create_task(self._server.stop(drain_s))
+        try:
+            async with asyncio.timeout(drain_s):
+                if self._function.drain is not None:
+                    await self._function.drain(drain_s)
+                await self._calls.idle()
+        except TimeoutError:
+            _logger.warning("calls cut off at the end of the drain")
+        except Exception:
+            _logger.exception("drain failed")
+        # What is left now are health watchers, which would hold the server until the grace ends.
+        await self._server.stop(None)
+        await stopping
 
 
 def _make_server(
@@ -170,21 +211,7 @@ def _make_server(
     server = grpc.aio.server(
         interceptors=[calls],
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs + _HEADROOM_RPCS,
-        options=[
-            # Two processes on one port would share its calls without a word.
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_receive_message_length", settings.max_message_bytes),
-            ("grpc.max_send_message_length", settings.max_message_bytes),
-            # A caller that vanished is noticed, and its call cancelled, within KEEPALIVE_S + KEEPALIVE_TIMEOUT_S.
-            ("grpc.keepalive_time_ms", client.KEEPALIVE_S * 1000),
-            ("grpc.keepalive_timeout_ms", client.KEEPALIVE_TIMEOUT_S * 1000),
-            ("grpc.keepalive_permit_without_calls", 0),
-            ("grpc.http2.max_pings_without_data", 0),
-            # Clients ping every KEEPALIVE_S on silent streams; the default would take that for an attack after 5 min.
-            ("grpc.http2.min_ping_interval_without_data_ms", client.KEEPALIVE_S * 1000 // 2),
-            # Foreign clients whose channels never go idle don't hold on to a function for ever.
-            ("grpc.max_connection_idle_ms", _CLIENT_GONE_IDLE_S * 1000),
-        ],
+        options=server_options(settings.max_message_bytes),
     )
     for register in function.services.values():
         register(server)
@@ -202,36 +229,7 @@ def _listen(server: grpc.aio.Server, address: Address) -> str:
     return str(Address(address.host, port))
 
 
-async def _shut_down(
-    settings: ServerSettings, function: Function, calls: CallInterceptor, health: Health, server: grpc.aio.Server
-) -> None:
-    await health.drain()
-    await asyncio.sleep(settings.shutdown_delay_s)
-    _logger.info("draining", extra={"seconds": settings.drain_s})
-    calls.refuse_new_calls()
-    # Closes the port and tells clients to go elsewhere (GOAWAY), while open calls go on.
-    stopping = asyncio.create_task(server.stop(settings.drain_s))
-    try:
-        async with asyncio.timeout(settings.drain_s):
-            if function.drain is not None:
-                await function.drain(settings.drain_s)
-            await calls.idle()
-    except TimeoutError:
-        _logger.warning("calls cut off at the end of the drain")
-    # What is left now are health watchers, which would hold the server until the grace ends.
-    await server.stop(None)
-    await stopping
-
-
-def _handle_signals(stop: asyncio.Event) -> None:
-    """As process 1 too, where a signal without a handler is ignored and the pod would hang until it is killed."""
-    loop = asyncio.get_running_loop()
-
-    def on_signal(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        _logger.info("signal", extra={"signal": signal.Signals(number).name})
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -39,7 +39,7 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
 
     def shutdown(self, timeout_s: float) -> None:
-        # A daemon thread, because neither the exporter's connect nor its back-off ends on request.
+        # In a daemon thread, because an export under way can't be stopped.
         thread = threading.Thread(target=self._provider.shutdown, name="telemetry-shutdown", daemon=True)
         thread.start()
         thread.join(timeout_s)
@@ -47,9 +47,9 @@ class Tracing:
     def attach(self, carrier: Mapping[str, Any]) -> None:
         context.attach(self._propagator.extract(carrier))
 
-    def outgoing(self) -> tuple[tuple[str, str], ...]:
+    def outgoing(self, span: Span | None) -> tuple[tuple[str, str], ...]:
         carrier: dict[str, str] = {}
-        self._propagator.inject(carrier)
+        self._propagator.inject(carrier, span.as_context() if isinstance(span, _RecordedSpan) else None)
         return tuple(carrier.items())
 
     def trace_id(self) -> str:
@@ -66,6 +66,9 @@ class _RecordedSpan(Span):
     def __init__(self, span: trace.Span) -> None:
         self._span = span
 
+    def as_context(self) -> context.Context:
+        return trace.set_span_in_context(self._span)
+
     def set(self, name: str, value: Value) -> None:
         self._span.set_attribute(name, value)
 
@@ -73,8 +76,11 @@ class _RecordedSpan(Span):
         self._span.set_attribute("error.type", kind)
         self._span.set_status(trace.StatusCode.ERROR)
 
-    def __enter__(self) -> Span:
-        self._token = context.attach(trace.set_span_in_context(self._span))
+    def end(self) -> None:
+        self._span.end()
+
+    def __enter__(self) -> Self:
+        self._token = context.attach(self.as_context())
         return self
 
     def __exit__(
