@@ -1,0 +1,31 @@
+"""What an agent is: a compiled graph with a name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
+
+from langgraph.graph.state import CompiledStateGraph
+
+from agent_fn.agents.context import RunContext
+from agent_fn.conversation import Message, merge_messages
+
+
+class ConversationState(TypedDict):
+    """What every agent's state holds at least. `finish_reason` is the name of an events.FinishReason."""
+
+    messages: Annotated[list[Message], merge_messages]
+    finish_reason: str
+
+
+AgentGraph = CompiledStateGraph[Any, RunContext, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One agent. The graph's nodes write sequences of events.Event to LangGraph's stream writer."""
+
+    id: str
+    description: str
+    graph: AgentGraph
+    tools: Sequence[str] = ()
+    capabilities: Sequence[str] = ()

@@ -1,0 +1,43 @@
+"""Wires agent_fn together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from dormouse.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
+from dormouse_runtime.server import Function
+
+from agent_fn.agents.registry import load_agents
+from agent_fn.executor import Executor
+from agent_fn.models.catalog import ModelCatalog
+from agent_fn.models.ollama.client import OllamaClient, Timeouts
+from agent_fn.servicer import AgentServicer
+from agent_fn.settings import Settings
+
+SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
+
+
+@asynccontextmanager
+async def open_function(settings: Settings) -> AsyncIterator[Function]:
+    """Opens everything that agent_fn needs and closes it again."""
+    agents = load_agents()
+    timeouts = Timeouts(
+        settings.model_connect_timeout_s, settings.model_first_token_timeout_s, settings.model_read_timeout_s
+    )
+    async with OllamaClient.open(settings.ollama_url, timeouts) as client:
+        catalog = ModelCatalog(client, default_model=settings.default_model, prefill=settings.prefill)
+        executor = Executor(agents, catalog, client, budget_s=settings.execute_budget_s)
+        servicer = AgentServicer(executor, catalog)
+        try:
+            yield Function(
+                services={SERVICE: partial(agent_service_pb2_grpc.add_AgentServiceServicer_to_server, servicer)},
+                is_ready=_is_ready,
+                drain=executor.drain,
+            )
+        finally:
+            await catalog.aclose()
+
+
+async def _is_ready() -> bool:
+    """Always once it is wired: runs that lack the model server or the database are told so one by one."""
+    return True

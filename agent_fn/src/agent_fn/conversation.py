@@ -1,0 +1,65 @@
+"""Conversations as graphs, models and checkpoints hold them.
+
+Plain dicts, because a checkpoint outlives the code that wrote it: msgpack stores them without naming a class.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NotRequired, TypedDict, final
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@final
+class TextPart(TypedDict):
+    """A piece of text."""
+
+    text: str
+
+
+@final
+class ImagePart(TypedDict):
+    """A picture, as its file's bytes."""
+
+    media_type: str
+    data: bytes
+
+
+class ToolCall(TypedDict):
+    """A model's request to run a tool; `arguments_json` is what the model wrote."""
+
+    id: str
+    name: str
+    arguments_json: str
+
+
+class Message(TypedDict):
+    """One message; ids are unique within a thread."""
+
+    id: str
+    role: Role
+    content: Sequence[TextPart | ImagePart]
+    tool_calls: NotRequired[Sequence[ToolCall]]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
+    reasoning: NotRequired[str]
+
+
+def merge_messages(held: Sequence[Message], new: Sequence[Message]) -> list[Message]:
+    """`held` with `new` appended; a new message whose id is held already takes the earlier one's place.
+
+    A second attempt of a run therefore adds nothing twice.
+    """
+    merged = {message["id"]: message for message in held}
+    for message in new:
+        merged[message["id"]] = message
+    return list(merged.values())
+
+
+def text_of(message: Message) -> str:
+    """The message's text parts in one string."""
+    return "".join(part["text"] for part in message["content"] if "text" in part)
+
+
+def has_images(messages: Iterable[Message]) -> bool:
+    """Whether any message shows a picture."""
+    return any("data" in part for message in messages for part in message["content"])

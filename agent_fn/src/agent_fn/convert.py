@@ -1,0 +1,260 @@
+"""Between the protos and the domain's types; refuses requests that make no sense."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from dormouse.agent.v1 import agent_pb2, agent_service_pb2, message_pb2, run_event_pb2
+
+from agent_fn import errors, events
+from agent_fn.agents.agent import Agent
+from agent_fn.agents.context import RecoveredMessage, RecoveredToolCall, Recovery
+from agent_fn.conversation import ImagePart, Message, Role, TextPart, ToolCall
+from agent_fn.generation import GenerationOptions, ToolDefinition
+from agent_fn.models.catalog import Overview
+from agent_fn.runs import RunRequest, ThreadRef
+
+_ROLES: Final[Mapping[message_pb2.Role.ValueType, Role]] = {
+    message_pb2.ROLE_SYSTEM: "system",
+    message_pb2.ROLE_USER: "user",
+    message_pb2.ROLE_ASSISTANT: "assistant",
+    message_pb2.ROLE_TOOL: "tool",
+}
+_PROTO_ROLES: Final = {role: number for number, role in _ROLES.items()}
+_MEDIA_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
+_IMAGE_BYTES: Final = 8 * 1024 * 1024
+_STOPS: Final = 16
+
+
+def run_request(request: agent_service_pb2.ExecuteRequest, tenant: str) -> RunRequest:
+    """Raises DormouseError(INVALID_ARGUMENT)."""
+    if not request.run_id:
+        raise errors.invalid_argument("A run needs a run_id.")
+    if request.answers:
+        raise errors.invalid_argument("No agent here asks questions, so there is nothing to answer.")
+    thread = None
+    if request.HasField("thread"):
+        if not request.thread.thread_id:
+            raise errors.invalid_argument("The thread has no thread_id.")
+        thread = ThreadRef(tenant, request.thread.thread_id, request.thread.checkpoint_id, request.thread.empty)
+    elif not request.input:
+        raise errors.invalid_argument("A run without a thread needs at least one message.")
+    return RunRequest(
+        run_id=request.run_id,
+        agent_id=request.agent_id,
+        model=request.model,
+        # An id made here is the same in every attempt, so that a second one adds no message twice.
+        input=[_message(message, f"{request.run_id}.i{index}") for index, message in enumerate(request.input)],
+        thread=thread,
+        options=_options(request.options),
+        client_tools=[_tool(tool) for tool in request.client_tools],
+        attempt=max(request.recovery.attempt, 1),
+        recovery=_recovery(request.recovery),
+        budget_s=request.budget_ms / 1000 if request.budget_ms else None,
+    )
+
+
+def _message(message: message_pb2.Message, default_id: str) -> Message:
+    role = _ROLES.get(message.role)
+    if role is None:
+        raise errors.invalid_argument("A message has no role.")
+    converted = Message(id=message.id or default_id, role=role, content=[_part(part) for part in message.content])
+    if message.tool_calls:
+        converted["tool_calls"] = [
+            ToolCall(id=call.id, name=call.name, arguments_json=call.arguments_json) for call in message.tool_calls
+        ]
+    if role == "tool":
+        if not message.tool_call_id:
+            raise errors.invalid_argument("A tool message has no tool_call_id.")
+        converted["tool_call_id"] = message.tool_call_id
+    if message.name:
+        converted["name"] = message.name
+    if message.reasoning:
+        converted["reasoning"] = message.reasoning
+    return converted
+
+
+def _part(part: message_pb2.ContentPart) -> TextPart | ImagePart:
+    match part.WhichOneof("part"):
+        case "text":
+            return TextPart(text=part.text)
+        case "image":
+            if part.image.media_type not in _MEDIA_TYPES:
+                raise errors.invalid_argument("An image is none of PNG, JPEG and WebP.")
+            if not 0 < len(part.image.data) <= _IMAGE_BYTES:
+                raise errors.invalid_argument("An image is empty or larger than 8 MiB.")
+            return ImagePart(media_type=part.image.media_type, data=part.image.data)
+    raise errors.invalid_argument("A part of a message is neither text nor image.")
+
+
+def _options(options: agent_pb2.GenerationOptions) -> GenerationOptions:
+    if len(options.stop) > _STOPS:
+        raise errors.invalid_argument(f"There are more than {_STOPS} stop sequences.")
+
+    def chosen(name: str) -> Any:
+        return getattr(options, name) if options.HasField(name) else None  # type: ignore[arg-type]
+
+    schema = chosen("response_json_schema")
+    if schema is not None and schema != "json":
+        _require_object(schema, "response_json_schema")
+    return GenerationOptions(
+        temperature=chosen("temperature"),
+        top_p=chosen("top_p"),
+        top_k=chosen("top_k"),
+        max_tokens=chosen("max_tokens"),
+        stop=tuple(options.stop),
+        seed=chosen("seed"),
+        response_json_schema=schema,
+        reasoning=chosen("reasoning"),
+        frequency_penalty=chosen("frequency_penalty"),
+        presence_penalty=chosen("presence_penalty"),
+    )
+
+
+def _tool(tool: message_pb2.ClientTool) -> ToolDefinition:
+    if not tool.name:
+        raise errors.invalid_argument("A tool has no name.")
+    if tool.parameters_json_schema:
+        _require_object(tool.parameters_json_schema, f"The schema of the tool {tool.name!r}")
+    return ToolDefinition(tool.name, tool.description, tool.parameters_json_schema)
+
+
+def _require_object(text: str, what: str) -> None:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise errors.invalid_argument(f"{what} is not JSON.") from error
+    if not isinstance(value, dict):
+        raise errors.invalid_argument(f"{what} is not a JSON object.")
+
+
+def _recovery(recovery: agent_pb2.Recovery) -> Recovery:
+    return Recovery(
+        messages={
+            message.message_id: RecoveredMessage(
+                text=message.text,
+                reasoning=message.reasoning,
+                pieces=message.pieces,
+                reasoning_pieces=message.reasoning_pieces,
+                finished=message.finished,
+            )
+            for message in recovery.messages
+        },
+        tool_calls=[
+            RecoveredToolCall(
+                call=ToolCall(id=result.tool_call_id, name=result.name, arguments_json=result.arguments_json),
+                result=None if result.outcome_unknown else result.content,
+                is_error=result.is_error,
+            )
+            for result in recovery.tool_results
+        ],
+        may_replace=recovery.may_replace,
+    )
+
+
+def list_agents_response(agents: Mapping[str, Agent], overview: Overview) -> agent_service_pb2.ListAgentsResponse:
+    """Agents by id, models by name."""
+    return agent_service_pb2.ListAgentsResponse(
+        agents=[
+            agent_pb2.Agent(
+                id=agent.id, description=agent.description, tools=agent.tools, capabilities=agent.capabilities
+            )
+            for _, agent in sorted(agents.items())
+        ],
+        models=[
+            agent_pb2.Model(
+                name=model.name,
+                capabilities=sorted(model.capabilities),
+                context_length=model.context_length,
+                size_bytes=model.size_bytes,
+                modified_unix_ms=model.modified_unix_ms,
+            )
+            for model in overview.models
+        ],
+        model_server_reachable=overview.reachable,
+        default_model=overview.default_model,
+    )
+
+
+def message_to_proto(message: Message) -> message_pb2.Message:
+    """A message of a thread."""
+    proto = message_pb2.Message(
+        id=message["id"],
+        role=_PROTO_ROLES[message["role"]],
+        tool_call_id=message.get("tool_call_id", ""),
+        name=message.get("name", ""),
+        reasoning=message.get("reasoning", ""),
+        tool_calls=[message_pb2.ToolCall(**call) for call in message.get("tool_calls", ())],
+    )
+    for part in message["content"]:
+        if "text" in part:
+            proto.content.add().text = part["text"]
+        else:
+            proto.content.add().image.MergeFrom(message_pb2.Image(**part))
+    return proto
+
+
+def execute_response(happened: Sequence[events.Event]) -> agent_service_pb2.ExecuteResponse:
+    """What goes out in one write."""
+    response = agent_service_pb2.ExecuteResponse()
+    add = response.events.add
+    for event in happened:
+        _FILL[type(event)](add(), event)
+    return response
+
+
+def _delta(proto: run_event_pb2.MessageDelta | run_event_pb2.ReasoningDelta, event: events.Delta) -> None:
+    proto.message_id = event.message_id
+    proto.text = event.text
+    proto.pieces = event.pieces
+
+
+def _same_fields(field: str) -> Callable[[run_event_pb2.RunEvent, Any], None]:
+    """For events whose proto has the very fields of the dataclass."""
+
+    def fill(proto: run_event_pb2.RunEvent, event: Any) -> None:
+        target = getattr(proto, field)
+        target.SetInParent()
+        for name in event.__slots__:
+            setattr(target, name, getattr(event, name))
+
+    return fill
+
+
+_FINISH_REASONS: Final = {
+    events.FinishReason.STOP: run_event_pb2.FINISH_REASON_STOP,
+    events.FinishReason.LENGTH: run_event_pb2.FINISH_REASON_LENGTH,
+    events.FinishReason.TOOL_CALLS: run_event_pb2.FINISH_REASON_TOOL_CALLS,
+}
+_ACTIVITIES: Final = {
+    events.ActivityKind.LOADING_MODEL: run_event_pb2.ACTIVITY_KIND_LOADING_MODEL,
+    events.ActivityKind.PROCESSING_PROMPT: run_event_pb2.ACTIVITY_KIND_PROCESSING_PROMPT,
+}
+
+
+def _run_finished(proto: run_event_pb2.RunEvent, event: events.RunFinished) -> None:
+    proto.run_finished.finish_reason = _FINISH_REASONS[event.finish_reason]
+
+
+def _activity(proto: run_event_pb2.RunEvent, event: events.Activity) -> None:
+    proto.activity.kind = _ACTIVITIES[event.kind]
+    proto.activity.subject = event.subject
+
+
+_FILL: Final[Mapping[type[events.Event], Callable[[run_event_pb2.RunEvent, Any], None]]] = {
+    events.TextDelta: lambda proto, event: _delta(proto.message_delta, event),
+    events.ReasoningDelta: lambda proto, event: _delta(proto.reasoning_delta, event),
+    events.StepStarted: _same_fields("step_started"),
+    events.StepFinished: _same_fields("step_finished"),
+    events.MessageStarted: _same_fields("message_started"),
+    events.MessageReplaced: _same_fields("message_replaced"),
+    events.MessageFinished: _same_fields("message_finished"),
+    events.ToolCallStarted: _same_fields("tool_call_started"),
+    events.ToolCallArgs: _same_fields("tool_call_args"),
+    events.ToolCallFinished: _same_fields("tool_call_finished"),
+    events.UsageReported: _same_fields("usage_reported"),
+    events.CheckpointSaved: _same_fields("checkpoint_saved"),
+    events.Handoff: _same_fields("handoff"),
+    events.RunFinished: _run_finished,
+    events.Activity: _activity,
+}

@@ -1,0 +1,178 @@
+"""Runs agents: one `Execution` per Execute call, its budget, its end, and what becomes of all of them at a shutdown."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, cast
+
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl
+
+from agent_fn import errors
+from agent_fn.agents.agent import Agent
+from agent_fn.agents.context import Phase, Progress, RunContext
+from agent_fn.events import FinishReason, Handoff, RunFinished
+from agent_fn.models.catalog import ModelCatalog
+from agent_fn.models.port import Model, ModelDescription
+from agent_fn.outbox import Outbox
+from agent_fn.runs import RunRequest
+
+_logger = logging.getLogger(__name__)
+# A message that takes longer than this many budgets is broken off, where its model can go on with it.
+_BUDGETS_PER_MESSAGE = 2
+_LOOK_AGAIN_S = 1.0
+# Of the time for a drain, what is left for runs that are broken off to say so.
+_DRAIN_RESERVE = 0.2
+_DRAIN_RESERVE_MOST_S = 2.0
+
+
+class Executor:
+    """Runs what is asked for until the process is to stop."""
+
+    def __init__(self, agents: Mapping[str, Agent], catalog: ModelCatalog, models: Model, *, budget_s: float) -> None:
+        self.agents = agents
+        self._catalog = catalog
+        self._models = models
+        self._budget_s = budget_s
+        self._running: set[Execution] = set()
+        self._draining = False
+
+    @asynccontextmanager
+    async def execute(self, request: RunRequest) -> AsyncIterator[Outbox]:
+        """Runs an attempt; its events come from the outbox, its failure too. Leaving the context cancels it.
+
+        Errors: AGENT_NOT_FOUND, SHUTTING_DOWN at once, the others of AgentService.Execute from the outbox.
+        """
+        if self._draining:
+            raise errors.shutting_down()
+        agent = self.agents.get(request.agent_id)
+        if agent is None:
+            raise errors.agent_not_found(request.agent_id)
+        execution = Execution(request, agent, self._catalog, self._models, request.budget_s or self._budget_s)
+        self._running.add(execution)
+        try:
+            yield execution.outbox
+        finally:
+            self._running.discard(execution)
+            await execution.aclose()
+
+    async def drain(self, seconds: float) -> None:
+        """Takes no new runs and returns when none is left, at the latest after `seconds`.
+
+        Runs end by themselves as long as there is time, at their next step at the latest; what is still in the middle
+        of a message then is handed off, to be gone on with elsewhere.
+        """
+        self._draining = True
+        for execution in self._running:
+            execution.end_at_next_step()
+        reserve = min(seconds * _DRAIN_RESERVE, _DRAIN_RESERVE_MOST_S)
+        if await self._all_ended(seconds - reserve):
+            return
+        _logger.info("handing off runs", extra={"runs": len(self._running)})
+        for execution in self._running:
+            execution.hand_off()
+        await self._all_ended(reserve)
+
+    async def _all_ended(self, seconds: float) -> bool:
+        tasks = [execution.task for execution in self._running]
+        return not tasks or not (await asyncio.wait(tasks, timeout=seconds))[1]
+
+
+class Execution:
+    """One attempt of a run, as a task that fills an outbox."""
+
+    def __init__(
+        self, request: RunRequest, agent: Agent, catalog: ModelCatalog, models: Model, budget_s: float
+    ) -> None:
+        self.outbox = Outbox()
+        self._request = request
+        self._agent = agent
+        self._catalog = catalog
+        self._models = models
+        self._budget_s = budget_s
+        self._model: ModelDescription | None = None
+        self._progress = Progress()
+        self._control = RunControl()
+        self._handing_off = False
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(budget_s, self._budget_used_up)
+        self.task = self._loop.create_task(self._fill_outbox(), name=f"run {request.run_id}")
+
+    async def aclose(self) -> None:
+        """Cancels the run if it has not ended; returns when nothing of it is left."""
+        self._timer.cancel()
+        if not self.task.done():
+            self.task.cancel()
+            await asyncio.wait([self.task])
+
+    def end_at_next_step(self) -> None:
+        """The graph stops before its next step, and the run is handed off there."""
+        self._control.request_drain("handoff")
+
+    def hand_off(self) -> None:
+        """Breaks the run off where it stands."""
+        if not self.task.done():
+            self._handing_off = True
+            self.task.cancel()
+
+    def _budget_used_up(self) -> None:
+        self.end_at_next_step()
+        self._timer = self._loop.call_later(self._budget_s * (_BUDGETS_PER_MESSAGE - 1), self._message_takes_too_long)
+
+    def _message_takes_too_long(self) -> None:
+        """Hands off in the middle of a message, but only where nothing of it has to be done again."""
+        can_continue = (
+            self._model is not None and self._model.continues and self._request.options.response_json_schema is None
+        )
+        if not can_continue:
+            return
+        if self._progress.phase is Phase.TEXT:
+            self.hand_off()
+        else:
+            self._timer = self._loop.call_later(_LOOK_AGAIN_S, self._message_takes_too_long)
+
+    async def _fill_outbox(self) -> None:
+        try:
+            await self._run()
+        except GraphDrained:
+            self.outbox.put([Handoff()])
+            self.outbox.close()
+        except asyncio.CancelledError:
+            if not self._handing_off:
+                raise
+            self.outbox.put([Handoff()])
+            self.outbox.close()
+        except Exception as error:  # noqa: BLE001 - handed to the reader, who maps it
+            self.outbox.close(error)
+        else:
+            self.outbox.close()
+
+    async def _run(self) -> None:
+        request = self._request
+        self._model = await self._catalog.resolve(request.model)
+        context = RunContext(
+            run_id=request.run_id,
+            model=self._model,
+            models=self._models,
+            options=request.options,
+            client_tools=request.client_tools,
+            recovery=request.recovery,
+            progress=self._progress,
+            flow=self.outbox,
+        )
+        finish_reason = ""
+        put = self.outbox.put
+        stream = self._agent.graph.astream(
+            {"messages": request.input},
+            context=context,
+            control=self._control,
+            stream_mode=["custom", "values"],
+        )
+        async with aclosing(cast("AsyncGenerator[tuple[str, Any], None]", stream)) as chunks:
+            async for mode, payload in chunks:
+                if mode == "custom":
+                    put(payload)
+                else:
+                    finish_reason = payload.get("finish_reason", "")
+        put([RunFinished(FinishReason[finish_reason])])

@@ -1,0 +1,52 @@
+"""AgentService: protos in and out, nothing more."""
+
+from typing import Any
+
+import grpc.aio
+from dormouse.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
+from dormouse_runtime.identity import current_identity
+from dormouse_runtime.logs import bind
+
+from agent_fn import errors
+from agent_fn.convert import execute_response, list_agents_response, run_request
+from agent_fn.executor import Executor
+from agent_fn.models.catalog import ModelCatalog
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
+    """Errors are raised as DormouseError and mapped by the runtime's interceptor."""
+
+    def __init__(self, executor: Executor, catalog: ModelCatalog) -> None:
+        self._executor = executor
+        self._catalog = catalog
+
+    # It writes itself, which grpc.aio allows and its type stubs do not know.
+    async def Execute(  # type: ignore[override]  # noqa: N802 - the name in the proto
+        self, request: agent_service_pb2.ExecuteRequest, context: Context
+    ) -> None:
+        """Writes responses as fast as the caller reads them."""
+        run = run_request(request, current_identity().tenant)
+        bind(run_id=run.run_id, thread_id=request.thread.thread_id)
+        async with self._executor.execute(run) as outbox:
+            while happened := await outbox.take():
+                await context.write(execute_response(happened))
+
+    async def ListAgents(  # noqa: N802
+        self, request: agent_service_pb2.ListAgentsRequest, context: Context
+    ) -> agent_service_pb2.ListAgentsResponse:
+        """Answers without models where the model server is away."""
+        return list_agents_response(self._executor.agents, await self._catalog.overview())
+
+    async def GetThreadState(  # noqa: N802
+        self, request: agent_service_pb2.GetThreadStateRequest, context: Context
+    ) -> agent_service_pb2.GetThreadStateResponse:
+        """Reads a thread of the caller's tenant."""
+        raise errors.database_unavailable()
+
+    async def PruneThreads(  # noqa: N802
+        self, request: agent_service_pb2.PruneThreadsRequest, context: Context
+    ) -> agent_service_pb2.PruneThreadsResponse:
+        """Prunes threads of the caller's tenant."""
+        raise errors.database_unavailable()
