@@ -10,7 +10,6 @@ from typing import Any
 
 import ollama
 import pytest
-
 from devstack.model_server.server import serving
 from devstack.model_server.settings import Settings, Simulation
 
@@ -146,7 +145,7 @@ async def test_generate_answers_whole_and_streamed(call: Caller) -> None:
     parts = await call("generate", MODEL, "Explain tides", system="Be kind.", stream=True, think=True)
     assert "".join(part.response for part in parts) == whole.response
     assert "tides" in "".join(part.thinking or "" for part in parts)
-    assert parts[-1].eval_count > whole.eval_count == (await call("generate", MODEL, "Explain tides", system="Be kind.")).eval_count  # fmt: skip
+    assert parts[-1].eval_count > whole.eval_count > 0
     assert (await call("generate", MODEL, "x", format="json")).response.startswith("{")
 
 
@@ -174,7 +173,7 @@ async def test_embeddings_have_384_dimensions_and_length_one(call: Caller) -> No
 
 async def test_models_are_listed_and_described(call: Caller) -> None:
     models = {model.model: model for model in (await call("list")).models}
-    assert list(models)[0] == "dormouse-dev:latest"
+    assert next(iter(models)) == "dormouse-dev:latest"
     assert models["sim:latest"].size > 0
     assert models["sim:latest"].modified_at is not None
     shown = await call("show", MODEL)

@@ -109,7 +109,6 @@ async def _generate(
         finally:
             playback.stop()
         if not complete:
-            state.journal.enter(entry, FAILED, f"fault {fault.kind}" if fault else "")
             return _broken(transport, fault, streamed=call.stream)
         state.journal.enter(entry, DONE, "length" if said.length else "stop")
         if call.stream:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from devstack.model_server.faults import Fault
 from devstack.model_server.frames import LAST_CHUNK, STREAM_HEAD, Piece, chunk, chunks
-from devstack.model_server.journal import STREAMING, Entry, Journal
+from devstack.model_server.journal import FAILED, STREAMING, Entry, Journal
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -101,6 +101,8 @@ class Playback:
         transport = self._transport
         if fault.kind == "hang":
             return 0  # and `done` stays open until the client leaves
+        # Before the connection goes, because that cancels the handler, which would take it for a client that left.
+        self._journal.enter(self._entry, FAILED, f"fault {fault.kind}")
         if transport is not None:
             head = STREAM_HEAD if self._position == 0 else b""
             if fault.kind == "reset":
