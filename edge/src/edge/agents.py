@@ -1,0 +1,204 @@
+"""What agent_fn knows: its agents, the model server's models, and the state of threads."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+from dormouse.agent.v1.agent_pb2 import Agent, Model
+from dormouse.agent.v1.agent_service_pb2 import (
+    PRUNE_MODE_DELETE,
+    GetThreadStateRequest,
+    GetThreadStateResponse,
+    ListAgentsRequest,
+    PruneThreadsRequest,
+)
+from dormouse.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+from dormouse.common.v1.error_pb2 import ErrorReason
+from dormouse_runtime.client import call_metadata
+from dormouse_runtime.errors import DormouseError, from_rpc_error
+from dormouse_runtime.identity import TokenIssuer
+
+from .auth.authenticator import Caller
+
+_log = logging.getLogger(__name__)
+
+FUNCTION: Final = "agent_fn"
+CHAT_AGENT: Final = "chat"
+"""The agent that chats plainly with whatever model it is given."""
+
+FRESH_S: Final = 10.0
+"""So long a catalogue is served without asking again."""
+
+MISS_FRESH_S: Final = 1.0
+"""A name that is not in a catalogue older than this is looked for in a new one: models are pulled at any time."""
+
+LIST_TIMEOUT_S: Final = 10.0
+STATE_TIMEOUT_S: Final = 10.0
+SYSTEM: Final = "_system"
+"""The tenant of calls that concern nobody's data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What runs when a client names `model`."""
+
+    agent_id: str
+    model: str
+    """Empty: the agent's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything that can be named as `model`, as of one moment."""
+
+    agents: tuple[Agent, ...]
+    models: tuple[Model, ...]
+    default_model: str
+    model_server_reachable: bool
+    read_at: int
+    """Unix seconds."""
+
+    def find(self, name: str) -> Target | None:
+        """The agent of that name, else the model; Ollama's `:latest` may be left out."""
+        if any(agent.id == name for agent in self.agents):
+            return Target(name, "")
+        model = self.find_model(name)
+        return None if model is None else Target(CHAT_AGENT, model)
+
+    def find_model(self, name: str) -> str | None:
+        """The full name of a model."""
+        names = {model.name for model in self.models}
+        return next((full for full in (name, f"{name}:latest") if full in names), None)
+
+    def has_agent(self, agent_id: str) -> bool:
+        """Whether there is such an agent."""
+        return any(agent.id == agent_id for agent in self.agents)
+
+
+class AgentDirectory:
+    """agent_fn's unary calls. The catalogue is kept and, where the function does not answer, served stale."""
+
+    def __init__(self, channel: grpc.aio.Channel, issuer: TokenIssuer) -> None:
+        self._stub = AgentServiceStub(channel)
+        self._issuer = issuer
+        self._catalogue: Catalogue | None = None
+        self._read_at = float("-inf")
+        self._reading: asyncio.Task[Catalogue] | None = None
+
+    @property
+    def last_answer(self) -> float:
+        """When agent_fn answered last, by the monotonic clock; minus infinity if never."""
+        return self._read_at
+
+    async def catalogue(self) -> Catalogue:
+        """The agents and models. Never waits when an older catalogue is at hand; it is then read anew behind it.
+
+        Raises FUNCTION_UNAVAILABLE and its like when there is none yet.
+        """
+        if self._catalogue is None:
+            return await self.refresh()
+        if time.monotonic() - self._read_at > FRESH_S:
+            self._read()
+        return self._catalogue
+
+    async def resolve(self, name: str) -> Target:
+        """What a client's `model` stands for. Raises MODEL_NOT_FOUND, and what `catalogue` raises."""
+        target = (await self.catalogue()).find(name)
+        if target is None:
+            target = (await self._newer_catalogue()).find(name)
+        if target is None:
+            raise _not_found(ErrorReason.ERROR_REASON_MODEL_NOT_FOUND, "model", name)
+        return target
+
+    async def resolve_agent(self, agent_id: str, model: str) -> Target:
+        """An agent and, where one is named, a model for it. Raises AGENT_NOT_FOUND, MODEL_NOT_FOUND."""
+        catalogue = await self.catalogue()
+        full = catalogue.find_model(model) if model else ""
+        if not catalogue.has_agent(agent_id) or full is None:
+            catalogue = await self._newer_catalogue()
+            full = catalogue.find_model(model) if model else ""
+        if not catalogue.has_agent(agent_id):
+            raise _not_found(ErrorReason.ERROR_REASON_AGENT_NOT_FOUND, "agent", agent_id)
+        if full is None:
+            raise _not_found(ErrorReason.ERROR_REASON_MODEL_NOT_FOUND, "model", model)
+        return Target(agent_id, full)
+
+    async def refresh(self) -> Catalogue:
+        """Asks agent_fn now; callers that come together share the question."""
+        return await asyncio.shield(self._read())
+
+    async def thread_state(self, caller: Caller, thread_id: str, request_id: str) -> GetThreadStateResponse:
+        """A thread's messages and values as of its latest checkpoint; THREAD_NOT_FOUND when it has none."""
+        try:
+            return await self._stub.GetThreadState(
+                GetThreadStateRequest(thread_id=thread_id),
+                timeout=STATE_TIMEOUT_S,
+                metadata=self._metadata(caller.tenant, caller.user, request_id),
+            )
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+    async def delete_thread(self, caller: Caller, thread_id: str, request_id: str) -> None:
+        """Drops every checkpoint of a thread. Idempotent."""
+        try:
+            await self._stub.PruneThreads(
+                PruneThreadsRequest(thread_ids=[thread_id], mode=PRUNE_MODE_DELETE),
+                timeout=STATE_TIMEOUT_S,
+                metadata=self._metadata(caller.tenant, caller.user, request_id),
+            )
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+
+    async def close(self) -> None:
+        """Ends a question that is under way."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
+    async def _newer_catalogue(self) -> Catalogue:
+        if self._catalogue is not None and time.monotonic() - self._read_at < MISS_FRESH_S:
+            return self._catalogue
+        try:
+            return await self.refresh()
+        except DormouseError:
+            if self._catalogue is None:
+                raise
+            return self._catalogue
+
+    def _read(self) -> asyncio.Task[Catalogue]:
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._list())
+            self._reading.add_done_callback(_note_failure)
+        return self._reading
+
+    async def _list(self) -> Catalogue:
+        try:
+            answer = await self._stub.ListAgents(
+                ListAgentsRequest(), timeout=LIST_TIMEOUT_S, metadata=self._metadata(SYSTEM, "edge", "")
+            )
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
+        models = tuple(answer.models)
+        if not answer.model_server_reachable and self._catalogue is not None:
+            models = self._catalogue.models  # still the best guess at what it will serve when it is back
+        self._read_at = time.monotonic()
+        self._catalogue = Catalogue(
+            tuple(answer.agents), models, answer.default_model, answer.model_server_reachable, int(time.time())
+        )
+        return self._catalogue
+
+    def _metadata(self, tenant: str, user: str, request_id: str) -> tuple[tuple[str, str], ...]:
+        return call_metadata(self._issuer.mint(audience=FUNCTION, tenant=tenant, user=user), request_id)
+
+
+def _note_failure(task: "asyncio.Task[Catalogue]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.warning("agent_fn does not tell its agents", extra={"cause": repr(error)})
+
+
+def _not_found(reason: int, kind: str, name: str) -> DormouseError:
+    # Names of models and agents are no secrets, and OpenAI's message holds them too.
+    return DormouseError(reason, f"The {kind} `{name[:100]}` does not exist.", details={"param": kind})

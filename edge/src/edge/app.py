@@ -1,0 +1,97 @@
+"""The application: routes, middleware and error answers in one place."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from dormouse_runtime.errors import DormouseError
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from . import health_routes, openapi
+from .errors import ApiError, invalid_argument
+from .lifecycle import Lifecycle
+from .middleware.body_limit import BodyLimitMiddleware
+from .middleware.observe import ObserveMiddleware
+from .openai import answers, chat_routes, model_routes, schemas
+from .services import open_services
+from .settings import Settings
+
+DESCRIPTION = """\
+AI agents on your own GPUs, behind the protocols that clients already speak: OpenAI's Chat Completions, AG-UI 1.0, and \
+a native API for threads and runs that can be left and resumed.
+
+Every answer carries `x-request-id`; every error has OpenAI's shape.
+"""
+
+_SURFACES = (chat_routes, model_routes, health_routes)
+_MODELS = (schemas.ChatCompletionRequest, answers.ChatCompletion, answers.ModelList, *health_routes.MODELS)
+
+
+def create_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI:
+    """The ASGI application. Connections open with its lifespan; `app.state.services` then holds them."""
+    shared = lifecycle or Lifecycle()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings, shared) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="Dormouse",
+        version=version("dormouse-edge"),
+        summary="An OpenAI-compatible agent platform that costs nothing while nobody talks to it",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        exception_handlers=_HANDLERS,
+        # Spans are made by our own middleware, which knows the run.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    for surface in _SURFACES:
+        app.include_router(surface.router)
+    openapi.install(app, _MODELS)
+    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
+    app.add_middleware(ObserveMiddleware)  # added last: the outermost
+    return app
+
+
+async def _api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return error.response()
+
+
+async def _dormouse_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DormouseError)
+    return ApiError.from_dormouse(error).response()
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        message, code = f"There is no {request.method} {request.url.path[:200]}.", "unknown_url"
+    elif error.status_code == 405:
+        message, code = f"{request.method} is not allowed here.", "method_not_allowed"
+    else:
+        message, code = "The request could not be handled.", "http_error"
+    return ApiError(error.status_code, message, code=code, headers=error.headers).response()
+
+
+async def _parameter_error(request: Request, error: Exception) -> Response:
+    """A path or query parameter is wrong; bodies are read by `read_json`."""
+    assert isinstance(error, RequestValidationError)
+    problem = error.errors()[0]
+    name = str(problem["loc"][-1])
+    return invalid_argument(f"Invalid value for `{name}`: {problem['msg']}.", name).response()
+
+
+_HANDLERS: dict[Any, Any] = {
+    ApiError: _api_error,
+    DormouseError: _dormouse_error,
+    HTTPException: _http_exception,
+    RequestValidationError: _parameter_error,
+}

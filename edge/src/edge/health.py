@@ -1,0 +1,106 @@
+"""What the edge says of itself: alive, ready, and how each part that it needs is doing."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from dormouse_runtime.errors import DormouseError
+
+from .agents import AgentDirectory
+from .database import Database
+from .lifecycle import Lifecycle
+from .runs import RunEngine
+
+Status = Literal["ok", "degraded", "unavailable"]
+
+CHECK_TIMEOUT_S: Final = 0.8
+"""Below the second that Kubernetes gives a probe."""
+
+REPORT_FRESH_S: Final = 0.5
+"""So long a report is given again: many probes cost no more than a few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One part: how it is, and what that means for users."""
+
+    status: Status
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Every part at one moment."""
+
+    ready: bool
+    status: Literal["ready", "degraded", "unavailable", "draining"]
+    components: Mapping[str, Component]
+
+
+class Health:
+    """Checks the parts when asked. agent_fn decides readiness: without it nothing can be answered."""
+
+    def __init__(
+        self, *, database: Database, agents: AgentDirectory, runs: RunEngine, lifecycle: Lifecycle, agent_probe_s: float
+    ) -> None:
+        self._database = database
+        self._agents = agents
+        self._runs = runs
+        self._lifecycle = lifecycle
+        self._agent_probe_s = agent_probe_s
+        self._components: Mapping[str, Component] = {}
+        self._checked_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def report(self) -> Report:
+        """The state of everything, at most half a second old."""
+        async with self._lock:
+            if time.monotonic() - self._checked_at > REPORT_FRESH_S:
+                self._components = await self._check()
+                self._checked_at = time.monotonic()
+        components = self._components
+        if self._lifecycle.draining:
+            return Report(False, "draining", components)
+        if components["agent_fn"].status == "unavailable":
+            return Report(False, "unavailable", components)
+        if any(component.status != "ok" for component in components.values()):
+            return Report(True, "degraded", components)
+        return Report(True, "ready", components)
+
+    async def _check(self) -> Mapping[str, Component]:
+        postgres, (agent_fn, model_server) = await asyncio.gather(self._postgres(), self._agent_fn())
+        return {"agent_fn": agent_fn, "model_server": model_server, "postgres": postgres, "redis": self._redis()}
+
+    async def _postgres(self) -> Component:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S), self._database.connection() as connection:
+                await connection.execute("select 1")
+        except (TimeoutError, DormouseError):
+            detail = "It does not answer. Threads and stored runs are refused; known API keys and stateless chats work."
+            return Component("degraded", detail)
+        return Component("ok", "It answers.")
+
+    def _redis(self) -> Component:
+        if self._runs.resume_available:
+            return Component("ok", "Runs can be resumed on every replica.")
+        return Component("degraded", "It does not answer. Runs stream, but cannot be resumed.")
+
+    async def _agent_fn(self) -> tuple[Component, Component]:
+        age = time.monotonic() - self._agents.last_answer
+        is_due = age > self._agent_probe_s if self._agent_probe_s else age == float("inf")
+        if is_due:
+            try:
+                async with asyncio.timeout(CHECK_TIMEOUT_S):
+                    await self._agents.refresh()
+            except (TimeoutError, DormouseError):
+                away = Component("unavailable", "It does not answer.")
+                return away, Component("degraded", "Not known while agent_fn does not answer.")
+        catalogue = await self._agents.catalogue()
+        reachable = catalogue.model_server_reachable
+        return Component("ok", "It answers."), (
+            Component("ok", f"It serves {len(catalogue.models)} models.")
+            if reachable
+            else Component("degraded", "It does not answer agent_fn; chats fail until it does.")
+        )

@@ -1,0 +1,39 @@
+"""Ids of things: how they are made, and which texts can be one at all."""
+
+import hashlib
+import re
+import secrets
+import string
+from typing import Final
+
+_ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_LENGTH: Final = 24
+_FORM: Final = re.compile(r"(thread|run)_[0-9A-Za-z]{24}")
+
+THREAD_PATTERN: Final = r"^thread_[0-9A-Za-z]{24}$"
+RUN_PATTERN: Final = r"^run_[0-9A-Za-z]{24}$"
+
+
+def new_thread_id() -> str:
+    """A fresh id; 142 bits of randomness."""
+    return "thread_" + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+
+
+def derived_thread_id(tenant: str, client_id: str) -> str:
+    """The id of the thread that a client of this tenant calls `client_id`: always the same, and nobody else's."""
+    digest = hashlib.sha256(f"{tenant}\0{client_id}".encode()).digest()
+    number, digits = int.from_bytes(digest), []
+    for _ in range(_LENGTH):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return "thread_" + "".join(digits)
+
+
+def is_thread_id(text: str) -> bool:
+    """Whether a thread could have this id. What could not is not looked up."""
+    return text.startswith("thread_") and _FORM.fullmatch(text) is not None
+
+
+def is_run_id(text: str) -> bool:
+    """Whether a run could have this id."""
+    return text.startswith("run_") and _FORM.fullmatch(text) is not None

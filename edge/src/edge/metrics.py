@@ -1,0 +1,52 @@
+"""Prometheus metrics of the HTTP side."""
+
+import time
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+REQUESTS = Counter("dormouse_edge_requests", "HTTP requests that have been answered.", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram(
+    "dormouse_edge_request_seconds",
+    "From the arrival of a request to the end of its answer; for streams that is their whole length.",
+    ["method", "route"],
+    buckets=_SECONDS,
+)
+OPEN_STREAMS = Gauge("dormouse_edge_open_streams", "Event streams that are being sent.", ["surface"])
+STREAMS = Counter("dormouse_edge_streams", "Event streams that have ended, by how.", ["surface", "end"])
+FIRST_TOKEN_SECONDS = Histogram(
+    "dormouse_edge_time_to_first_token_seconds",
+    "From the arrival of a request to the first thing its model wrote.",
+    ["surface"],
+    buckets=_SECONDS,
+)
+KEY_LOOKUPS = Counter(
+    "dormouse_edge_key_lookups", "API keys that were checked, by where the answer came from.", ["source"]
+)
+
+
+class StreamMeter:
+    """Counts one event stream: open until `end`, and how long it took to say something."""
+
+    __slots__ = ("_ended", "_started", "_surface", "has_content")
+
+    def __init__(self, surface: str, started: float) -> None:
+        """`started` is when the request arrived, by the performance counter."""
+        self._surface = surface
+        self._started = started
+        self._ended = False
+        self.has_content = False
+        OPEN_STREAMS.labels(surface).inc()
+
+    def first_content(self) -> None:
+        """The first thing the model wrote is on its way."""
+        self.has_content = True
+        FIRST_TOKEN_SECONDS.labels(self._surface).observe(time.perf_counter() - self._started)
+
+    def end(self, how: str) -> None:
+        """The stream is over; only the first word on how it ended counts."""
+        if not self._ended:
+            self._ended = True
+            OPEN_STREAMS.labels(self._surface).dec()
+            STREAMS.labels(self._surface, how).inc()

@@ -1,0 +1,1 @@
+"""Plain ASGI middleware: what happens to every request, whichever route it takes."""

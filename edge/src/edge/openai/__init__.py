@@ -1,0 +1,1 @@
+"""OpenAI's surface: Chat Completions and models."""

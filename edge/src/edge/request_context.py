@@ -1,0 +1,32 @@
+"""What is known of a request from its arrival on; kept in its ASGI scope."""
+
+import time
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_KEY = "dormouse.request"
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One per request, made by the outermost middleware and filled in on the way."""
+
+    request_id: str
+    started: float = field(default_factory=time.perf_counter)
+    """Arrival, by the performance counter."""
+    tenant: str = ""
+    run_id: str = ""
+    thread_id: str = ""
+
+
+def put_context(scope: MutableMapping[str, Any], context: RequestContext) -> None:
+    """Called once, by the middleware."""
+    scope[_KEY] = context
+
+
+def context_of(scope: MutableMapping[str, Any]) -> RequestContext:
+    """The request's context."""
+    context = scope[_KEY]
+    assert isinstance(context, RequestContext)
+    return context

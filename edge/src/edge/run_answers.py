@@ -1,0 +1,88 @@
+"""How every surface answers with a run: as a stream, or by waiting for its end."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+from dormouse.agent.v1.run_event_pb2 import RunEvent
+from dormouse.common.v1.error_pb2 import ErrorReason
+from fastapi import Request
+
+from .auth.authenticator import Caller
+from .errors import ApiError
+from .lifecycle import ClientGoneError, ClientWatch, ServerClosingError
+from .request_context import context_of
+from .runs.model import RunSpec
+from .services import Services
+from .sse import EventEncoder, EventStream
+
+
+async def start_run(request: Request, services: Services, spec: RunSpec) -> str:
+    """Starts a run and notes its id for the logs. Raises what the engine raises."""
+    run_id = await services.runs.start(spec)
+    note_run(request, run_id, spec.thread_id)
+    return run_id
+
+
+def note_run(request: Request, run_id: str, thread_id: str | None = None) -> None:
+    """Says in the request's log line and trace which run it was about."""
+    context = context_of(request.scope)
+    context.run_id = run_id
+    context.thread_id = thread_id or ""
+
+
+def run_headers(services: Services, run_id: str) -> dict[str, str]:
+    """What every answer about a run carries."""
+    headers = {"x-dormouse-run-id": run_id}
+    if not services.runs.resume_available:
+        headers["x-dormouse-resume"] = "off"
+    return headers
+
+
+def stream_run(
+    services: Services,
+    caller: Caller,
+    run_id: str,
+    encoder: EventEncoder,
+    *,
+    surface: str,
+    after: int = 0,
+    owns_run: bool = True,
+) -> EventStream:
+    """The run's events behind `after` as a stream. With `owns_run` the run learns when its client is gone."""
+
+    async def on_gone() -> None:
+        if owns_run:
+            await services.runs.client_gone(caller.tenant, run_id)
+
+    return EventStream(
+        services.runs.events(caller.tenant, run_id, after),
+        encoder,
+        surface=surface,
+        lifecycle=services.lifecycle,
+        headers=run_headers(services, run_id),
+        on_gone=on_gone,
+    )
+
+
+async def wait_for_run(
+    request: Request,
+    services: Services,
+    caller: Caller,
+    run_id: str,
+    take: Callable[[Sequence[RunEvent]], None],
+) -> None:
+    """Hands the run's events to `take` until its end.
+
+    Raises ClientGoneError when there is nobody left to answer, after the run has learnt of it; ApiError when the server
+    closes; and what `take` raises.
+    """
+    events: AsyncGenerator[Sequence[RunEvent], None] = services.runs.events(caller.tenant, run_id)
+    try:
+        async with aclosing(events), ClientWatch(request.receive, services.lifecycle):
+            async for batch in events:
+                take(batch)
+    except ClientGoneError:
+        await services.runs.client_gone(caller.tenant, run_id)
+        raise
+    except ServerClosingError:
+        raise ApiError.of(ErrorReason.ERROR_REASON_SHUTTING_DOWN, "The server is shutting down; try again.") from None

@@ -1,0 +1,83 @@
+"""Everything that requests are served with; opened once per process, in order, and closed in reverse."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from dormouse_runtime.client import open_channel
+from dormouse_runtime.errors import DormouseError
+from dormouse_runtime.identity import TokenIssuer
+from fastapi import Request
+
+from .agents import AgentDirectory
+from .auth.authenticator import Authenticator
+from .database import Database
+from .health import Health
+from .lifecycle import Lifecycle
+from .runs import AgentClient, EngineSettings, RunEngine, RunStore, open_engine
+from .settings import Settings
+from .threads import ThreadStore
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What routes work with."""
+
+    settings: Settings
+    lifecycle: Lifecycle
+    authenticator: Authenticator
+    agents: AgentDirectory
+    threads: ThreadStore
+    runs: RunEngine
+    health: Health
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that handles this request."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterator[Services]:
+    """Opens everything. Nothing here waits for a server: what is away stays away, and heals by itself."""
+    async with AsyncExitStack() as stack:
+        database = Database(settings.postgres_url)
+        await database.open()
+        stack.push_async_callback(database.close)
+        authenticator = Authenticator(database, settings.key_pepper.read_bytes().strip())
+        stack.push_async_callback(authenticator.close)
+        channel = open_channel(settings.agent_target)
+        stack.push_async_callback(channel.close)
+        issuer = TokenIssuer.from_file(settings.service_key)
+        agents = AgentDirectory(channel, issuer)
+        stack.push_async_callback(agents.close)
+        engine_settings = EngineSettings(
+            redis_url=settings.redis_url,
+            replica_id=settings.replica_id,
+            run_log_ttl_s=settings.run_log_ttl_s,
+            lease_s=settings.lease_s,
+        )
+        runs = await stack.enter_async_context(
+            open_engine(engine_settings, AgentClient(channel, issuer), RunStore(database))
+        )
+        health = Health(
+            database=database, agents=agents, runs=runs, lifecycle=lifecycle, agent_probe_s=settings.agent_probe_s
+        )
+        first_look = asyncio.create_task(_learn_agents(agents))
+        try:
+            yield Services(settings, lifecycle, authenticator, agents, ThreadStore(database), runs, health)
+        finally:
+            first_look.cancel()
+            await asyncio.wait([first_look])
+            # Runs that nobody watches get what is left of the grace; then other replicas take them over.
+            await runs.drain(lifecycle.grace_left())
+
+
+async def _learn_agents(agents: AgentDirectory) -> None:
+    """Has the catalogue at hand before the first request needs it, if agent_fn is up."""
+    with contextlib.suppress(DormouseError):
+        await agents.refresh()

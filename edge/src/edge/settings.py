@@ -1,0 +1,90 @@
+"""The edge's settings: read once from the environment, frozen, with errors that name the variable."""
+
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dormouse_runtime.settings import Address, SettingsError
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIB = 1024 * 1024
+_PREFIX = "DORMOUSE_"
+
+
+def _address(value: Any) -> Any:
+    return Address.parse(value) if isinstance(value, str) else value
+
+
+def _readable(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"wants the path of a file that exists; {path} does not")
+    return path
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"wants a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+Listen = Annotated[Address, NoDecode, BeforeValidator(_address), PlainSerializer(str)]
+File = Annotated[Path, AfterValidator(_readable)]
+
+
+class Settings(BaseSettings):
+    """Every field is an environment variable: its name in capitals behind DORMOUSE_. An empty one counts as unset."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", arbitrary_types_allowed=True
+    )
+
+    edge_listen: Listen = Address("127.0.0.1", 8080)
+    """Where HTTP is served."""
+    metrics_listen: Listen | None = None
+    """Where Prometheus metrics are served. None: nowhere."""
+    agent_target: str
+    """gRPC target of agent_fn, for instance 127.0.0.1:8081 or dns:///agent-fn:80."""
+    service_key: File
+    """JSON file: the private JWK that signs service tokens."""
+    key_pepper: File
+    """File: the pepper of the API keys' MACs."""
+    postgres_url: Annotated[str, _url("postgresql", "postgres")]
+    redis_url: Annotated[str, _url("redis", "rediss", "unix")]
+    replica_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
+        default_factory=lambda: secrets.token_hex(6)
+    )
+    """Names this process among the edge's replicas."""
+    run_log_ttl_s: Annotated[int, Field(ge=1)] = 3600
+    """How long the log of a finished run can be read again."""
+    lease_s: Annotated[float, Field(gt=0)] = 5
+    """How long a replica may be silent before another takes its runs over."""
+    drain_s: Annotated[float, Field(ge=0)] = 25
+    """How long open requests may go on after SIGTERM."""
+    agent_probe_s: Annotated[float, Field(ge=0)] = 5
+    """How old the last sign of life of agent_fn may be before /readyz asks it. 0: it is asked only until it has
+    answered once, so that the question does not keep a function awake that scales to zero."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
+    """A longer request body is refused with 413."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"
+
+
+def load() -> Settings:
+    """Reads the environment. Raises SettingsError, which names every variable that is wrong."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # they come from the environment
+    except ValidationError as error:
+        raise SettingsError(
+            "; ".join(_sentence(item["loc"], item["type"], item["msg"]) for item in error.errors())
+        ) from None
+
+
+def _sentence(loc: tuple[int | str, ...], kind: str, message: str) -> str:
+    name = f"{_PREFIX}{loc[0]}".upper() if loc else "the environment"
+    if kind == "missing":
+        return f"{name} is not set"
+    return f"{name}: {message.removeprefix('Value error, ')}"
