@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -147,3 +148,13 @@ async def test_a_knob_that_makes_no_sense_is_refused_by_name(server: Server, kno
     response = await server.http.put("/_sim/config", json=knobs)
     assert response.status_code == 400
     assert next(iter(knobs)) in response.json()["error"]
+
+
+async def test_a_connection_serves_one_stream_after_the_other(server: Server) -> None:
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    data = json.dumps(HI).encode()
+    for _ in range(3):
+        writer.write(b"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), 5)
+        assert answer.count(b'"done":false') == 8
+    writer.close()

@@ -27,7 +27,8 @@ class WrittenResponse(web.StreamResponse):
     """A response whose bytes, head included, already went to the transport."""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Nothing left to write."""
+        """Nothing left to write; the connection stays for the next request if the client wants that."""
+        self._keep_alive = request.keep_alive
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -67,20 +68,20 @@ async def _generate(
     state.journal.enter(entry, LOADING)
     load_s = await state.gpu.load(model.name, call.num_ctx)
     state.gpu.keep(model.name, float("inf"))
+    first = time.monotonic() + state.simulation.ttft_ms / 1000
     try:
         simulation = state.simulation
         state.journal.enter(entry, PREFILLING)
         said = answer(model, call, simulation.tokens)
         shape = Shape(call.model, call.chat)
-        pieces = shape.pieces(said)
-        entry.tokens = sum(piece.tokens for piece in pieces)
+        frames = shape.frames(said)
+        entry.tokens = frames.tokens
         entry.prompt_tokens = prompt_tokens(call)
         transport = request.transport
         if transport is None:
             raise asyncio.CancelledError
         if fault and fault.kind == "error" and fault.at_token == 0:
             raise RunnerError("simulated failure of the model runner")
-        first = time.monotonic() + simulation.ttft_ms / 1000
 
         def closing() -> dict[str, Any]:
             now = time.monotonic()
@@ -95,7 +96,7 @@ async def _generate(
             }
 
         playback = Playback(
-            pieces,
+            frames,
             transport=transport if call.stream else None,
             closing=lambda: shape.last(closing()),
             interval_s=simulation.token_ms / 1000,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,11 +31,12 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One step of a streamed answer and the number of tokens it stands for."""
+class Frames:
+    """A streamed answer without its closing line: one HTTP chunk for each step, and the tokens each stands for."""
 
-    line: bytes
-    tokens: int = 1
+    chunks: tuple[bytes, ...]
+    costs: tuple[int, ...]
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +45,18 @@ class Shape:
 
     model: str
     chat: bool
-    created_at: str = field(default_factory=lambda: timestamp())
+    created_at: str = field(default_factory=lambda: timestamp("seconds"))
 
-    def pieces(self, answer: Answer) -> list[Piece]:
-        """The NDJSON lines of an answer, one for each token, without the closing line."""
-        head = b'{"model":%b,"created_at":"%b",' % (orjson.dumps(self.model), self.created_at.encode())
-        if self.chat:
-            content, tail = head + b'"message":{"role":"assistant","content":', b'},"done":false}\n'
-            thinking = content + b'"","thinking":'
-        else:
-            content, tail = head + b'"response":', b',"done":false}\n'
-            thinking = content + b'"","thinking":'
-        pieces = [Piece(thinking + orjson.dumps(text) + tail) for text in split_tokens(answer.thinking)]
-        pieces += [Piece(content + orjson.dumps(text) + tail) for text in split_tokens(answer.content)]
-        for call in answer.tool_calls:
-            calls = orjson.dumps([call])
-            pieces.append(Piece(content + b'"","tool_calls":' + calls + tail, count_tokens(calls.decode())))
-        return pieces
+    def frames(self, answer: Answer) -> Frames:
+        """The stream of an answer; all of it carries one time, in whole seconds, so that equal answers share it."""
+        spoken = _spoken_frames(self.model, self.chat, self.created_at, answer.thinking, answer.content)
+        if not answer.tool_calls:
+            return spoken
+        before, _, after = _around(self.model, self.chat, self.created_at)
+        calls = [orjson.dumps([call]) for call in answer.tool_calls]
+        chunks = (chunk(before + b'"","tool_calls":' + call + after) for call in calls)
+        costs = tuple(count_tokens(call.decode()) for call in calls)
+        return Frames((*spoken.chunks, *chunks), spoken.costs + costs, spoken.tokens + sum(costs))
 
     def whole(self, answer: Answer, closing: dict[str, Any]) -> dict[str, Any]:
         """The single object of an answer that is not streamed."""
@@ -82,11 +78,21 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def chunks(lines: Iterable[bytes]) -> list[bytes]:
-    """Each line as a chunk of its own."""
-    return [b"%x\r\n%b\r\n" % (len(line), line) for line in lines]
+def _around(model: str, chat: bool, created_at: str) -> tuple[bytes, bytes, bytes]:
+    """What stands before content, before thinking, and after either."""
+    head = b'{"model":%b,"created_at":"%b",' % (orjson.dumps(model), created_at.encode())
+    before = head + (b'"message":{"role":"assistant","content":' if chat else b'"response":')
+    return before, before + b'"","thinking":', (b"}," if chat else b",") + b'"done":false}\n'
 
 
-def timestamp() -> str:
+@functools.lru_cache(maxsize=64)
+def _spoken_frames(model: str, chat: bool, created_at: str, thinking: str, content: str) -> Frames:
+    before, thinks, after = _around(model, chat, created_at)
+    lines = [thinks + orjson.dumps(text) + after for text in split_tokens(thinking)]
+    lines += [before + orjson.dumps(text) + after for text in split_tokens(content)]
+    return Frames(tuple(map(chunk, lines)), (1,) * len(lines), len(lines))
+
+
+def timestamp(precision: str = "microseconds") -> str:
     """Now, as Ollama writes times."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec=precision).replace("+00:00", "Z")

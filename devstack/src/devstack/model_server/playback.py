@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from devstack.model_server.faults import Fault
-from devstack.model_server.frames import LAST_CHUNK, STREAM_HEAD, Piece, chunk, chunks
+from devstack.model_server.frames import LAST_CHUNK, STREAM_HEAD, Frames, chunk
 from devstack.model_server.journal import FAILED, STREAMING, Entry, Journal
 
 _RESET = struct.pack("ii", 1, 0)
@@ -22,7 +22,7 @@ class Playback:
 
     def __init__(
         self,
-        pieces: Sequence[Piece],
+        frames: Frames,
         *,
         transport: asyncio.Transport | None,
         closing: Callable[[], bytes],
@@ -31,8 +31,8 @@ class Playback:
         journal: Journal,
         fault: Fault | None,
     ) -> None:
-        self._chunks = chunks(piece.line for piece in pieces)
-        self._costs = [piece.tokens for piece in pieces]
+        self._chunks = frames.chunks
+        self._costs = frames.costs
         self._transport = transport
         self._closing = closing
         self._interval = interval_s * (fault.factor if fault and fault.kind == "slow" else 1)
@@ -40,7 +40,7 @@ class Playback:
         self._journal = journal
         self._fault = fault if fault and fault.kind != "slow" else None
         # A fault strikes after its token, at the latest before the closing line.
-        self._strikes_at = min(fault.at_token, len(pieces)) if self._fault and fault else -1
+        self._strikes_at = min(fault.at_token, len(frames.chunks)) if self._fault and fault else -1
         self._due = 0.0
         self._position = 0
         self._stopped = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import random
@@ -57,6 +58,7 @@ _TALE = (
 )
 
 
+@functools.lru_cache(maxsize=16)
 def simulated_text(tokens: int) -> str:
     """A text of exactly so many tokens whose words are numbered, so that a lost or doubled one shows."""
     return " ".join(f"w{number}" for number in range(1, tokens + 1))

@@ -1,0 +1,1 @@
+"""Load tests: the benchmark that measures the platform against the bare model server."""
