@@ -19,10 +19,20 @@ class Account:
     gid: int
 
 
-def server_account() -> Account | None:
-    """The unprivileged account for a server that refuses root. None: we are not root, so it runs as we do."""
+def server_account(folder: Path) -> Account | None:
+    """The unprivileged account for a server that refuses root. None: we are not root, so it runs as we do.
+
+    Where `folder` has an owner already who is not root, it is that one: a person may try it both ways.
+    """
     if os.geteuid() != 0:
         return None
+    if folder.exists() and (uid := folder.stat().st_uid) != 0:
+        try:
+            entry = pwd.getpwuid(uid)
+        except KeyError:
+            pass
+        else:
+            return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
     for name in NAMES:
         try:
             entry = pwd.getpwnam(name)

@@ -1,12 +1,13 @@
 """Postgres with pgvector, from the binaries of a wheel, under our own care."""
 
 import asyncio
+import ctypes
 import importlib.util
 import os
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -25,6 +26,7 @@ APPLICATION = "dormouse_app"
 SUPERUSER = "postgres"
 # sockaddr_un holds 104 bytes on macOS and 108 on Linux, the closing zero included.
 MAX_SOCKET_PATH = 103
+IPC_RMID = 0
 READY = "database system is ready to accept connections"
 
 
@@ -52,13 +54,15 @@ class Postgres:
         port: int = 5432,
         durable: bool = True,
         settings: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> None:
         self.folder = folder
         self.port = port
         self._passwords = passwords
         self._data = folder / "data"
         self._binaries = _binaries()
-        self._account = server_account()
+        self._account = server_account(folder)
+        self._on_line = on_line
         self._read_search = False
         self._log = log
         self.uses_socket = len(os.fsencode(folder / f".s.PGSQL.{port}.lock")) <= MAX_SOCKET_PATH
@@ -112,13 +116,13 @@ class Postgres:
         if fresh:
             await self._make_cluster()
         else:
-            await self._clear_after_crash()
+            await clear_after_crash(self.folder)
         await self.resume(timeout=timeout)
         await self._make_roles(fresh=fresh)
 
     async def resume(self, *, timeout: float = 60.0) -> None:
         """Start a cluster that has already been started once, for instance after a kill."""
-        await self._clear_after_crash()
+        await clear_after_crash(self.folder)
         self.process = self._server()
         await self.process.start_until(lambda line: READY in line, timeout=timeout)
 
@@ -137,6 +141,7 @@ class Postgres:
             read_search=self._read_search,
             parent_death_signal=signal.SIGINT,
             stop_signal=signal.SIGINT,
+            on_line=self._on_line,
         )
 
     async def _make_cluster(self) -> None:
@@ -177,27 +182,6 @@ class Postgres:
             raise StartError("initdb", f"ended with exit code {code}", list(initdb.log.tail))
         unfinished.rename(self._data)
 
-    async def _clear_after_crash(self) -> None:
-        """Remove what a killed server left; without this a reused pid in its lock files would keep the next one out.
-
-        A server that still shuts down, because its supervisor was killed a moment ago, is waited for.
-        """
-        lock = self._data / "postmaster.pid"
-        if not lock.exists():
-            return
-        deadline = time.monotonic() + 15
-        while processes := await asyncio.to_thread(_processes_in, self._data):
-            if time.monotonic() > deadline:
-                for process in processes:
-                    process.kill()
-            elif time.monotonic() > deadline - 10:
-                for process in processes:
-                    process.send_signal(signal.SIGINT)
-            await asyncio.sleep(0.05)
-        lock.unlink(missing_ok=True)
-        for leftover in self.folder.glob(".s.PGSQL.*"):
-            leftover.unlink(missing_ok=True)
-
     async def _make_roles(self, *, fresh: bool) -> None:
         """Make the roles, the database and the extension; on a cluster that has them only set the passwords."""
         async with await psycopg.AsyncConnection.connect(self.url(SUPERUSER), autocommit=True) as connection:
@@ -227,6 +211,44 @@ class Postgres:
             return False
         await connection.close()
         return True
+
+
+async def clear_after_crash(folder: Path) -> None:
+    """Remove what a killed server left; without this a reused pid in its lock files would keep the next one out.
+
+    A server that still shuts down, because its supervisor was killed a moment ago, is waited for. Nothing is done where
+    the last server ended properly.
+    """
+    lock = folder / "data" / "postmaster.pid"
+    if not lock.exists():
+        return
+    deadline = time.monotonic() + 15
+    while processes := await asyncio.to_thread(_processes_in, lock.parent):
+        if time.monotonic() > deadline:
+            for process in processes:
+                process.kill()
+        elif time.monotonic() > deadline - 10:
+            for process in processes:
+                process.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.05)
+    _remove_shared_memory(lock)
+    lock.unlink(missing_ok=True)
+    for leftover in folder.glob(".s.PGSQL.*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _remove_shared_memory(lock: Path) -> None:
+    """Free the 56 bytes of System V memory that a killed server cannot; the lock's seventh line tells its key and id."""
+    table = Path("/proc/sysvipc/shm")
+    if not (lock.exists() and table.exists()) or len(lines := lock.read_text().splitlines()) < 7:
+        return
+    wanted = lines[6].split()
+    for line in table.read_text().splitlines()[1:]:
+        fields = line.split()
+        key, number, attached = fields[0], fields[1], fields[6]
+        # The ids begin anew with every boot: only ours, and only if nobody uses it.
+        if [str(int(key) % 2**32), number] == [str(int(wanted[0]) % 2**32), wanted[1]] and attached == "0":
+            ctypes.CDLL(None).shmctl(int(number), IPC_RMID, None)
 
 
 def _binaries() -> Path:

@@ -128,4 +128,5 @@ def _settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", name, *arguments)
+    # -P: the folder that we were started in must not lend modules to a service.
+    return (sys.executable, "-P", "-m", name, *arguments)

@@ -4,12 +4,14 @@ import importlib.util
 import os
 import platform
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from devstack.errors import DevstackError
 from devstack.postgres import MAX_SOCKET_PATH
 from devstack.process import Process
 
+SOCKET = "valkey.sock"
 READY = "eady to accept connections"
 
 
@@ -20,13 +22,23 @@ class Valkey:
     with a password. `persist=False` keeps everything in memory.
     """
 
-    def __init__(self, folder: Path, password: str, *, log: Path, port: int = 6379, persist: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        password: str,
+        *,
+        log: Path,
+        port: int = 6379,
+        persist: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
         self.folder = folder
         self.port = port
         self._password = password
         self._log = log
         self._persist = persist
-        self.socket = folder / "valkey.sock"
+        self._on_line = on_line
+        self.socket = folder / SOCKET
         self.uses_socket = len(os.fsencode(self.socket)) <= MAX_SOCKET_PATH
         self.process = self._server()
 
@@ -75,6 +87,7 @@ class Valkey:
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
             log=self._log,
             parent_death_signal=signal.SIGTERM,
+            on_line=self._on_line,
         )
 
 
