@@ -16,6 +16,8 @@ from .errors import ApiError, invalid_argument
 from .lifecycle import Lifecycle
 from .middleware.body_limit import BodyLimitMiddleware
 from .middleware.observe import ObserveMiddleware
+from .native import agent_routes, run_routes, thread_routes
+from .native import schemas as native
 from .openai import answers, chat_routes, model_routes, schemas
 from .services import open_services
 from .settings import Settings
@@ -27,8 +29,14 @@ a native API for threads and runs that can be left and resumed.
 Every answer carries `x-request-id`; every error has OpenAI's shape.
 """
 
-_SURFACES = (chat_routes, model_routes, health_routes)
-_MODELS = (schemas.ChatCompletionRequest, answers.ChatCompletion, answers.ModelList, *health_routes.MODELS)
+_SURFACES = (chat_routes, model_routes, agent_routes, thread_routes, run_routes, health_routes)
+_MODELS = (
+    schemas.ChatCompletionRequest,
+    answers.ChatCompletion,
+    answers.ModelList,
+    *native.MODELS,
+    *health_routes.MODELS,
+)
 
 
 def create_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI:

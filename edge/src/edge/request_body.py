@@ -16,8 +16,11 @@ _JSON: Final = re.compile(r"application/([\w.!#$&^-]+\+)?json\s*(;.*)?", re.IGNO
 _MESSAGE_LIMIT: Final = 500
 
 
-async def read_json(request: Request, model: type[Body]) -> Body:
-    """The body as `model`. Raises ApiError 400 or 415; a body without a media type is taken for JSON."""
+async def read_json(request: Request, model: type[Body], *, default: Body | None = None) -> Body:
+    """The body as `model`, or `default` where there is none.
+
+    Raises ApiError 400 or 415. A body without a media type is taken for JSON.
+    """
     media_type = request.headers.get("content-type")
     if media_type is not None and _JSON.fullmatch(media_type.strip()) is None:
         raise ApiError(
@@ -29,6 +32,8 @@ async def read_json(request: Request, model: type[Body]) -> Body:
         raw = await request.body()
     except ClientDisconnect:
         raise invalid_argument("The body ended before it was complete.") from None
+    if not raw and default is not None:
+        return default
     if not raw:
         raise invalid_argument("The body is empty; a JSON object was expected.")
     try:

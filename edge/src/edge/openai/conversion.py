@@ -1,20 +1,15 @@
 """From Chat Completions requests to the platform's messages, options and tools."""
 
-import base64
-import binascii
 from collections.abc import Sequence
-from typing import Final
 
 from dormouse.agent.v1.agent_pb2 import GenerationOptions
-from dormouse.agent.v1.message_pb2 import ClientTool, ContentPart, Image, Message, Role, ToolCall
+from dormouse.agent.v1.message_pb2 import ClientTool, ContentPart, Message, Role, ToolCall
 from pydantic_core import to_json
 
-from edge.errors import ApiError, invalid_argument
+from edge.content import TextPart, parts_of
+from edge.errors import invalid_argument
 
 from . import schemas
-
-IMAGE_LIMIT: Final = 8 * 1024 * 1024
-IMAGE_TYPES: Final = ("image/png", "image/jpeg", "image/webp")
 
 
 def messages_of(request: schemas.ChatCompletionRequest) -> list[Message]:
@@ -25,17 +20,17 @@ def messages_of(request: schemas.ChatCompletionRequest) -> list[Message]:
 def _message(message: schemas.ChatMessage, param: str) -> Message:
     match message:
         case schemas.SystemMessage():
-            return Message(role=Role.ROLE_SYSTEM, content=_parts(message.content, param), name=message.name or "")
+            return Message(role=Role.ROLE_SYSTEM, content=parts_of(message.content, param), name=message.name or "")
         case schemas.UserMessage():
-            return Message(role=Role.ROLE_USER, content=_parts(message.content, param), name=message.name or "")
+            return Message(role=Role.ROLE_USER, content=parts_of(message.content, param), name=message.name or "")
         case schemas.ToolMessage():
             return Message(
-                role=Role.ROLE_TOOL, content=_parts(message.content, param), tool_call_id=message.tool_call_id
+                role=Role.ROLE_TOOL, content=parts_of(message.content, param), tool_call_id=message.tool_call_id
             )
         case schemas.AssistantMessage():
             return Message(
                 role=Role.ROLE_ASSISTANT,
-                content=_parts(message.content, param),
+                content=_said(message.content),
                 name=message.name or "",
                 reasoning=message.reasoning_content or "",
                 tool_calls=[
@@ -45,55 +40,11 @@ def _message(message: schemas.ChatMessage, param: str) -> Message:
             )
 
 
-def _parts(
-    content: str | Sequence[schemas.TextPart | schemas.ImagePart | schemas.RefusalPart] | None, param: str
-) -> list[ContentPart]:
-    if content is None:
-        return []
-    if isinstance(content, str):
-        return [ContentPart(text=content)]
-    parts = []
-    for index, part in enumerate(content):
-        match part:
-            case schemas.TextPart():
-                parts.append(ContentPart(text=part.text))
-            case schemas.RefusalPart():
-                parts.append(ContentPart(text=part.refusal))
-            case schemas.ImagePart():
-                parts.append(
-                    ContentPart(image=image_from_url(part.image_url.url, f"{param}.content[{index}].image_url.url"))
-                )
-    return parts
-
-
-def image_from_url(url: str, param: str) -> Image:
-    """The image inside a data URL. Raises ApiError 400; nothing is ever fetched."""
-    head, comma, data = url.partition(",")
-    if not head.startswith("data:") or not comma:
-        raise invalid_argument(
-            "Images are taken as data URLs only (`data:image/png;base64,…`); remote addresses are not fetched.", param
-        )
-    media_type, *attributes = head.removeprefix("data:").split(";")
-    if "base64" not in attributes:
-        raise invalid_argument("The data URL of an image must be base64-encoded.", param)
-    return image_from_base64(media_type, data, param)
-
-
-def image_from_base64(media_type: str, data: str, param: str) -> Image:
-    """An image of a kind that models read. Raises ApiError 400."""
-    if media_type.lower() not in IMAGE_TYPES:
-        raise invalid_argument(f"An image must be one of {', '.join(IMAGE_TYPES)}.", param)
-    try:
-        raw = base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        raise _bad_image("The image's base64 text is damaged.", param) from None
-    if not raw or len(raw) > IMAGE_LIMIT:
-        raise _bad_image(f"An image must hold 1 to {IMAGE_LIMIT} bytes.", param)
-    return Image(media_type=media_type.lower(), data=raw)
-
-
-def _bad_image(message: str, param: str) -> ApiError:
-    return invalid_argument(message, param)
+def _said(content: str | Sequence[TextPart | schemas.RefusalPart] | None) -> list[ContentPart]:
+    """What an assistant said; a refusal is text too."""
+    if content is None or isinstance(content, str):
+        return [ContentPart(text=content)] if content is not None else []
+    return [ContentPart(text=part.text if isinstance(part, TextPart) else part.refusal) for part in content]
 
 
 def options_of(request: schemas.ChatCompletionRequest) -> GenerationOptions:

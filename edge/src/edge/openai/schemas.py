@@ -2,18 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-
-class Schema(BaseModel):
-    """Tolerant to unknown fields, strict on types."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
-
-
-class TextPart(Schema):
-    type: Literal["text"]
-    text: str
+from edge.content import Part, Schema, TextPart
 
 
 class RefusalPart(Schema):
@@ -21,20 +12,6 @@ class RefusalPart(Schema):
     refusal: str
 
 
-class ImageUrl(Schema):
-    url: str = Field(
-        description="A data URL with a PNG, JPEG or WebP image. Remote addresses are not fetched.",
-        examples=["data:image/png;base64,iVBORw0KGgo="],
-    )
-    detail: str | None = Field(None, description="Accepted and ignored.")
-
-
-class ImagePart(Schema):
-    type: Literal["image_url"]
-    image_url: ImageUrl
-
-
-UserPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 AssistantPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
 
 
@@ -46,7 +23,7 @@ class SystemMessage(Schema):
 
 class UserMessage(Schema):
     role: Literal["user"]
-    content: str | list[UserPart]
+    content: str | list[Part]
     name: str | None = None
 
 

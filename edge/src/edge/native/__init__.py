@@ -1,0 +1,1 @@
+"""Dormouse's own API: agents, threads, runs and their events."""

@@ -1,0 +1,222 @@
+"""Requests of the native API, and the shapes of its answers."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from edge.content import Part, Schema
+from edge.runs.model import MultitaskStrategy, OnDisconnect, RunStatus
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain the character U+0000")
+    return text
+
+
+Key = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_storable)]
+Value = Annotated[str, Field(max_length=512), AfterValidator(_storable)]
+
+
+class MessageFunction(Schema):
+    name: str
+    arguments: str = Field(description="A JSON object, as text.")
+
+
+class MessageToolCall(Schema):
+    id: str
+    type: Literal["function"] = "function"
+    function: MessageFunction
+
+
+class ThreadMessage(Schema):
+    """One message of a conversation."""
+
+    id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="Unique within its thread; the same id again replaces the earlier message. Left out: one is made.",
+    )
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | list[Part] | None = None
+    tool_calls: list[MessageToolCall] | None = Field(None, description="Assistant messages only.")
+    tool_call_id: str | None = Field(None, description="Tool messages only: the call that this message answers.")
+    name: str | None = None
+    reasoning: str | None = Field(None, description="In answers: what the model thought first. Ignored in requests.")
+
+
+class RunInput(Schema):
+    messages: list[ThreadMessage] = Field(
+        min_length=1,
+        max_length=10_000,
+        description="On a thread: what is new. Without one: the whole conversation.",
+    )
+
+
+class RunOptions(Schema):
+    """How the model is to answer; what is left out is the agent's choice."""
+
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=1, le=2**31 - 1)
+    max_tokens: int | None = Field(None, ge=1, le=2**31 - 1, description="Per model call, reasoning included.")
+    stop: list[Annotated[str, Field(min_length=1, max_length=256)]] | None = Field(None, max_length=16)
+    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    reasoning: bool | None = Field(None, description="Whether the model is to reason first.")
+    response_json_schema: dict[str, Any] | None = Field(None, description="The answer is JSON that this describes.")
+
+
+class RunTool(Schema):
+    """A tool that the client runs itself."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")
+    description: str = ""
+    parameters: dict[str, Any] | None = Field(None, description="JSON Schema of the arguments.")
+
+
+RUN_REQUEST_EXAMPLE: Final[dict[str, Any]] = {
+    "agent": "chat",
+    "background": True,
+    "input": {"messages": [{"role": "user", "content": "What is a dormouse?"}]},
+}
+
+
+class RunRequest(Schema):
+    """A run to be started."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [RUN_REQUEST_EXAMPLE]})
+
+    agent: str = Field("chat", min_length=1, max_length=256)
+    model: str | None = Field(None, min_length=1, max_length=256, description="Left out: the agent's default.")
+    input: RunInput
+    background: bool = Field(False, description="Answer at once with the run; its events are read elsewhere.")
+    on_disconnect: Annotated[OnDisconnect, Field(strict=False)] = Field(
+        OnDisconnect.CONTINUE, description="What becomes of the run when this request's client goes away."
+    )
+    multitask_strategy: Annotated[MultitaskStrategy, Field(strict=False)] = Field(
+        MultitaskStrategy.REJECT,
+        description="On a thread that another run holds: `reject` this one with 409, `enqueue` it, `interrupt` the "
+        "other and go on after what it said, or `rollback`: cancel the other and undo it.",
+    )
+    options: RunOptions | None = None
+    tools: list[RunTool] | None = Field(None, max_length=128)
+
+
+class ThreadRequest(Schema):
+    """A thread to be made."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"metadata": {"topic": "animals"}}]})
+
+    metadata: dict[Key, Value] = Field(default_factory=dict, max_length=16)
+
+
+class ThreadChanges(Schema):
+    """Metadata keys to set, or with null to remove."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"metadata": {"topic": "rodents", "old": None}}]})
+
+    metadata: dict[Key, Value | None] = Field(max_length=16)
+
+
+class RunFailure(BaseModel):
+    message: str
+    type: str
+    code: str
+    retryable: bool = Field(description="Whether the same request may succeed later.")
+
+
+class RunUsage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int = Field(description="Includes the reasoning.")
+    reasoning_tokens: int
+
+
+class RunObject(BaseModel):
+    """One execution of an agent."""
+
+    id: str
+    object: Literal["run"]
+    status: RunStatus
+    agent: str
+    model: str | None = Field(description="Null: the agent's default.")
+    thread_id: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    finish_reason: Literal["stop", "length", "tool_calls"] | None
+    error: RunFailure | None
+    usage: RunUsage
+
+
+class RunList(BaseModel):
+    object: Literal["list"]
+    data: list[RunObject]
+    has_more: bool
+    last_id: str | None = Field(description="For `after`, to read on.")
+
+
+class ThreadObject(BaseModel):
+    """A conversation."""
+
+    id: str
+    object: Literal["thread"]
+    metadata: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+
+
+class ThreadList(BaseModel):
+    object: Literal["list"]
+    data: list[ThreadObject]
+    has_more: bool
+    last_id: str | None = Field(description="For `after`, to read on.")
+
+
+class ThreadDeleted(BaseModel):
+    id: str
+    object: Literal["thread.deleted"]
+    deleted: Literal[True]
+
+
+class ThreadState(BaseModel):
+    """What a thread holds after its last run."""
+
+    thread_id: str
+    checkpoint_id: str | None = Field(description="Null: nothing has been said on it yet.")
+    messages: list[ThreadMessage]
+    values: dict[str, Any] = Field(description="The rest of the agent's state.")
+
+
+class AgentObject(BaseModel):
+    """Something that can run."""
+
+    id: str
+    object: Literal["agent"]
+    description: str
+    tools: list[str]
+    capabilities: list[str]
+
+
+class AgentList(BaseModel):
+    object: Literal["list"]
+    data: list[AgentObject]
+    default_model: str | None = Field(description="The model of agents that are asked for none. Null: there is none.")
+
+
+MODELS: Final = (
+    RunRequest,
+    ThreadRequest,
+    ThreadChanges,
+    RunObject,
+    RunList,
+    ThreadObject,
+    ThreadList,
+    ThreadDeleted,
+    ThreadState,
+    AgentObject,
+    AgentList,
+)
