@@ -1,0 +1,155 @@
+"""Starts the platform for a measurement: its own folder, free ports, the simulated model, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from devstack.credentials import Credentials, load_or_make
+from devstack.postgres import APPLICATION, OWNER, Postgres
+from devstack.process import Process
+from devstack.services import (
+    Program,
+    agent_fn_program,
+    edge_program,
+    migrations_program,
+    model_server_program,
+    serving_addresses,
+)
+from devstack.valkey import Valkey
+
+ANY = "127.0.0.1:0"
+MODEL = "sim:latest"
+START_TIMEOUT_S = 60.0
+
+
+@dataclass(slots=True)
+class Stack:
+    """What runs, by name; addresses are host:port."""
+
+    folder: Path
+    credentials: Credentials
+    environ: Mapping[str, str]
+    addresses: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
+    postgres_url: str = ""
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process ids of what takes part in a stream."""
+        return {name: process.pid for name, process in self.processes.items()}
+
+    async def start(self, name: str, program: Program) -> str:
+        """Start a program that says where it serves; returns the address."""
+        process = Process(name, program.argv, env=program.env, log=self.folder / "logs" / f"{name}.log")
+        self.processes[name] = process
+        line = await process.start_until(lambda line: serving_addresses(line) is not None, timeout=START_TIMEOUT_S)
+        addresses = serving_addresses(line)
+        assert addresses is not None
+        self.addresses[name] = addresses[0]
+        return addresses[0]
+
+    def agent_fn(self, listen: str) -> Program:
+        """The command that starts an agent_fn beside this platform."""
+        return agent_fn_program(
+            self.environ,
+            listen=listen,
+            metrics_listen="",
+            trusted_keys=self.credentials.trusted_keys,
+            postgres_url=self.postgres_url,
+            ollama_host=f"http://{self.addresses['model server']}",
+            default_model=MODEL,
+        )
+
+
+@contextlib.asynccontextmanager
+async def model_server_only(options: Mapping[str, float]) -> AsyncIterator[Stack]:
+    """The simulated model and nothing else."""
+    with _folder() as folder:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("DORMOUSE_", "OTEL_"))}
+        stack = Stack(folder, load_or_make(folder / "secrets"), environ)
+        try:
+            await stack.start("model server", model_server_program(environ, listen=ANY, options=options))
+            yield stack
+        finally:
+            await asyncio.gather(*(process.stop() for process in stack.processes.values()))
+
+
+@contextlib.asynccontextmanager
+async def whole_platform(options: Mapping[str, float]) -> AsyncIterator[Stack]:
+    """The simulated model, Postgres, Valkey, agent_fn and one edge, ready to answer. Everything is gone afterwards."""
+    async with model_server_only(options) as stack:
+        credentials, logs = stack.credentials, stack.folder / "logs"
+        postgres = Postgres(stack.folder / "postgres", credentials.postgres, log=logs / "postgres.log")
+        valkey = Valkey(stack.folder / "valkey", credentials.valkey_password, log=logs / "valkey.log")
+        try:
+            await asyncio.gather(postgres.start(), valkey.start())
+            stack.postgres_url = postgres.url(APPLICATION)
+            await _migrate(stack, postgres.url(OWNER))
+            stack.processes["valkey"] = valkey.process
+            await stack.start("agent_fn", stack.agent_fn(ANY))
+            await stack.start(
+                "edge",
+                edge_program(
+                    stack.environ,
+                    listen=ANY,
+                    metrics_listen="",
+                    agent_target=stack.addresses["agent_fn"],
+                    service_key=credentials.service_key,
+                    pepper=credentials.pepper,
+                    postgres_url=stack.postgres_url,
+                    redis_url=valkey.url,
+                ),
+            )
+            await _ready(stack.addresses["edge"])
+            yield stack
+        finally:
+            for name in ("edge", "agent_fn"):
+                if name in stack.processes:
+                    await stack.processes[name].stop()
+            await asyncio.gather(valkey.stop(), postgres.stop())
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    # Short, because the paths of Unix sockets are, and open to the account that Postgres runs as.
+    folder = Path(tempfile.mkdtemp(prefix="dormouse-bench-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _migrate(stack: Stack, owner_url: str) -> None:
+    program = migrations_program(
+        stack.environ,
+        postgres_url=owner_url,
+        bootstrap_key=stack.credentials.api_key_file,
+        pepper=stack.credentials.pepper,
+        application_role=APPLICATION,
+    )
+    process = Process("migrations", program.argv, env=program.env, log=stack.folder / "logs" / "migrations.log")
+    await process.start()
+    if await process.wait():
+        raise RuntimeError("the migrations failed:\n" + "\n".join(process.log.tail))
+
+
+async def _ready(address: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    async with aiohttp.ClientSession() as http:
+        while True:
+            async with http.get(f"http://{address}/readyz") as response:
+                if response.status == 200:
+                    return
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"the edge is not ready: {await response.text()}")
+            await asyncio.sleep(0.05)
