@@ -12,6 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from . import health_routes, openapi
+from .agui import routes as agui_routes
+from .agui.schemas import RunAgentInput
 from .errors import ApiError, invalid_argument
 from .lifecycle import Lifecycle
 from .middleware.body_limit import BodyLimitMiddleware
@@ -29,11 +31,12 @@ a native API for threads and runs that can be left and resumed.
 Every answer carries `x-request-id`; every error has OpenAI's shape.
 """
 
-_SURFACES = (chat_routes, model_routes, agent_routes, thread_routes, run_routes, health_routes)
+_SURFACES = (chat_routes, model_routes, agui_routes, agent_routes, thread_routes, run_routes, health_routes)
 _MODELS = (
     schemas.ChatCompletionRequest,
     answers.ChatCompletion,
     answers.ModelList,
+    RunAgentInput,
     *native.MODELS,
     *health_routes.MODELS,
 )

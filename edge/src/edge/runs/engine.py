@@ -379,7 +379,7 @@ def _ownership(spec: RunSpec) -> Ownership:
         agent_id=spec.agent_id,
         model=spec.model,
         input=[_with_id(message, run_id, index) for index, message in enumerate(spec.input)],
-        thread=ThreadRef(thread_id=spec.thread_id) if spec.thread_id else None,
+        thread=_thread_ref(spec),
         options=spec.options,
         client_tools=spec.client_tools,
     )
@@ -395,6 +395,12 @@ def _ownership(spec: RunSpec) -> Ownership:
         request_id=spec.request_id,
         created_at=datetime.now(UTC),
     )
+
+
+def _thread_ref(spec: RunSpec) -> ThreadRef | None:
+    if spec.thread_id is None:
+        return None
+    return ThreadRef(thread_id=spec.thread_id, empty=True) if spec.from_empty else ThreadRef(thread_id=spec.thread_id)
 
 
 def _with_id(message: Message, run_id: str, index: int) -> Message:

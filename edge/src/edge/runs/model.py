@@ -59,6 +59,8 @@ class RunSpec:
     options: GenerationOptions | None = None
     client_tools: Sequence[ClientTool] = ()
     thread_id: str | None = None
+    from_empty: bool = False
+    """Whether what the thread holds is dropped first: the input is the whole conversation then."""
     stored: bool = False
     """Whether the run gets a row in the database and so is listed. Runs on a thread always are."""
     on_disconnect: OnDisconnect = OnDisconnect.CANCEL

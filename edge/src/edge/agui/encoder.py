@@ -1,0 +1,249 @@
+"""Canonical events as AG-UI 1.0 events: one encoder per run, which also keeps the protocol's book of what is open.
+
+Rules: https://docs.ag-ui.com/spec/1.0/events/lifecycle and /basic/patterns/streaming.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import orjson
+from dormouse.agent.v1.run_event_pb2 import FinishReason, RunEvent
+
+from edge.errors import ApiError, meaning_of
+
+from .transcript import Transcript
+
+PROTOCOL_VERSION: Final = "1.0"
+
+_CONTENT: Final = b'data: {"type":"TEXT_MESSAGE_CONTENT","messageId":'
+_REASONING: Final = b'data: {"type":"REASONING_MESSAGE_CONTENT","messageId":'
+
+
+class AguiEncoder:
+    """`thread_id` and `run_id` are the client's names. `history` gives its messages again, as JSON, if need be."""
+
+    def __init__(self, *, thread_id: str, run_id: str, history: Callable[[], list[Any]]) -> None:
+        self._ids = {"threadId": thread_id, "runId": run_id}
+        self._transcript = Transcript(history)
+        self._text = self._thought = b""
+        self._open_message = ""
+        self._open_reasoning = ""
+        self._open_calls: dict[str, None] = {}
+        self._open_steps: dict[str, str] = {}
+        self._usage: dict[str, dict[str, int]] = {}
+        self.has_content = False
+        self.must_open = True
+
+    def encode(self, events: Sequence[RunEvent]) -> bytes:
+        """One `data:` line per AG-UI event."""
+        out: list[bytes] = []
+        for event in events:
+            kind = event.WhichOneof("event")
+            if kind == "message_delta":
+                delta = event.message_delta
+                if delta.message_id != self._open_message:
+                    self._open_text(out, delta.message_id)
+                out.append(self._text + orjson.dumps(delta.text) + b"}\n\n")
+                self._transcript.say(delta.message_id, delta.text)
+                self.has_content = True
+            elif kind == "reasoning_delta":
+                reasoning = event.reasoning_delta
+                if reasoning.message_id != self._open_reasoning:
+                    self._open_thought(out, reasoning.message_id)
+                out.append(self._thought + orjson.dumps(reasoning.text) + b"}\n\n")
+                self.has_content = True
+            elif handle := _HANDLERS.get(kind or ""):
+                handle(self, out, getattr(event, kind or ""))
+        return b"".join(out)
+
+    def broken(self, error: ApiError) -> bytes:
+        """A terminal event is our duty: a stream that just ends looks fine to the client."""
+        return _event("RUN_ERROR", message=error.message, code=error.code or "error")
+
+    def _open_text(self, out: list[bytes], message_id: str) -> None:
+        self._close_thought(out)
+        self._close_text(out)
+        self._open_message = message_id
+        self._text = _CONTENT + orjson.dumps(message_id) + b',"delta":'
+        self._transcript.message(message_id)
+        out.append(_event("TEXT_MESSAGE_START", messageId=message_id, role="assistant"))
+
+    def _close_text(self, out: list[bytes]) -> None:
+        if self._open_message:
+            out.append(_event("TEXT_MESSAGE_END", messageId=self._open_message))
+            self._open_message = ""
+
+    def _open_thought(self, out: list[bytes], message_id: str) -> None:
+        self._close_thought(out)
+        self._open_reasoning = message_id
+        # Ids are unique across a conversation, so the reasoning cannot have its message's own.
+        thought = f"{message_id}.reasoning"
+        self._thought = _REASONING + orjson.dumps(thought) + b',"delta":'
+        out.append(_event("REASONING_START", messageId=thought))
+        out.append(_event("REASONING_MESSAGE_START", messageId=thought, role="reasoning"))
+
+    def _close_thought(self, out: list[bytes]) -> None:
+        if self._open_reasoning:
+            thought = f"{self._open_reasoning}.reasoning"
+            out.append(_event("REASONING_MESSAGE_END", messageId=thought))
+            out.append(_event("REASONING_END", messageId=thought))
+            self._open_reasoning = ""
+
+    def _run_started(self, out: list[bytes], _: Any) -> None:
+        out.append(_event("RUN_STARTED", **self._ids, protocolVersion=PROTOCOL_VERSION))
+
+    def _step_started(self, out: list[bytes], step: Any) -> None:
+        if step.step_id in self._open_steps:
+            return  # a new attempt repeats it
+        name, count = step.name, 1
+        while name in self._open_steps.values():
+            count += 1
+            name = f"{step.name} {count}"
+        self._open_steps[step.step_id] = name
+        out.append(_event("STEP_STARTED", stepName=name))
+
+    def _step_finished(self, out: list[bytes], step: Any) -> None:
+        name = self._open_steps.pop(step.step_id, None)
+        if name is not None:
+            out.append(_event("STEP_FINISHED", stepName=name))
+
+    def _message_finished(self, out: list[bytes], message: Any) -> None:
+        self._close_thought(out)
+        if self._open_message != message.message_id and not self._transcript.has(message.message_id):
+            self._open_text(out, message.message_id)  # it said nothing, and still is a message
+        self._close_text(out)
+
+    def _message_replaced(self, out: list[bytes], message: Any) -> None:
+        """The one event that restates: the whole conversation, with the new text in the old one's place."""
+        self._close_thought(out)
+        self._close_text(out)
+        self._transcript.replace(message.message_id, message.text)
+        out.append(_event("MESSAGES_SNAPSHOT", messages=self._transcript.to_json()))
+
+    def _tool_call_started(self, out: list[bytes], call: Any) -> None:
+        self._close_thought(out)
+        if call.tool_call_id in self._open_calls:
+            return
+        self._open_calls[call.tool_call_id] = None
+        self._transcript.call(call.message_id, call.tool_call_id, call.name)
+        parent = {"parentMessageId": call.message_id} if call.message_id else {}
+        out.append(_event("TOOL_CALL_START", toolCallId=call.tool_call_id, toolCallName=call.name, **parent))
+
+    def _tool_call_args(self, out: list[bytes], args: Any) -> None:
+        if args.tool_call_id in self._open_calls and args.delta:
+            self._transcript.arguments(args.tool_call_id, args.delta)
+            out.append(_event("TOOL_CALL_ARGS", toolCallId=args.tool_call_id, delta=args.delta))
+
+    def _tool_call_finished(self, out: list[bytes], call: Any) -> None:
+        if call.tool_call_id in self._open_calls:
+            del self._open_calls[call.tool_call_id]
+            out.append(_event("TOOL_CALL_END", toolCallId=call.tool_call_id))
+
+    def _tool_result(self, out: list[bytes], result: Any) -> None:
+        self._tool_call_finished(out, result)
+        message_id = f"{result.tool_call_id}.result"
+        self._transcript.result(message_id, result.tool_call_id, result.content)
+        out.append(
+            _event(
+                "TOOL_CALL_RESULT",
+                messageId=message_id,
+                toolCallId=result.tool_call_id,
+                content=result.content,
+                role="tool",
+            )
+        )
+
+    def _state_snapshot(self, out: list[bytes], state: Any) -> None:
+        out.append(_event("STATE_SNAPSHOT", snapshot=orjson.Fragment(state.json)))
+
+    def _state_delta(self, out: list[bytes], state: Any) -> None:
+        out.append(_event("STATE_DELTA", delta=orjson.Fragment(state.patch_json)))
+
+    def _artifact_delta(self, out: list[bytes], artifact: Any) -> None:
+        value = {
+            "artifactId": artifact.artifact_id,
+            "version": artifact.version,
+            "patch": orjson.Fragment(artifact.patch_json),
+        }
+        out.append(_event("CUSTOM", name="dormouse.artifact_delta", value=value))
+
+    def _activity(self, out: list[bytes], activity: Any) -> None:
+        """Passing by, so no activity message: that would stay in the transcript for good."""
+        kind = activity.DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_number[activity.kind].name
+        value: dict[str, Any] = {"kind": kind.removeprefix("ACTIVITY_KIND_").lower()}
+        if activity.subject:
+            value["subject"] = activity.subject
+        if activity.position:
+            value["position"] = activity.position
+        out.append(_event("CUSTOM", name="dormouse.activity", value=value))
+
+    def _usage_reported(self, out: list[bytes], used: Any) -> None:
+        usage = self._usage.setdefault(used.model, {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0})
+        usage["inputTokens"] += used.prompt_tokens
+        usage["outputTokens"] += used.completion_tokens
+        usage["totalTokens"] += used.prompt_tokens + used.completion_tokens
+        if used.reasoning_tokens:  # the model server may not count them at all, and 0 would say that it did
+            usage["reasoningTokens"] = usage.get("reasoningTokens", 0) + used.reasoning_tokens
+
+    def _run_finished(self, out: list[bytes], end: Any) -> None:
+        outcome: dict[str, Any] = {"type": "success"}
+        if end.finish_reason == FinishReason.FINISH_REASON_TOOL_CALLS:
+            outcome["pendingToolCallIds"] = self._transcript.unanswered_calls()
+        self._finish(out, outcome)
+
+    def _run_cancelled(self, out: list[bytes], _: Any) -> None:
+        self._finish(out, {"type": "cancelled"})
+
+    def _run_interrupted(self, out: list[bytes], end: Any) -> None:
+        interrupts = []
+        for interrupt in end.interrupts:
+            shown: dict[str, Any] = {"id": interrupt.id, "reason": interrupt.reason}
+            if interrupt.message:
+                shown["message"] = interrupt.message
+            if interrupt.tool_call_id:
+                shown["toolCallId"] = interrupt.tool_call_id
+            if interrupt.response_json_schema:
+                shown["responseSchema"] = orjson.Fragment(interrupt.response_json_schema)
+            interrupts.append(shown)
+        self._finish(out, {"type": "interrupt", "interrupts": interrupts})
+
+    def _run_failed(self, out: list[bytes], end: Any) -> None:
+        out.append(_event("RUN_ERROR", message=end.message, code=meaning_of(end.reason).code, **self._usage_field()))
+
+    def _finish(self, out: list[bytes], outcome: dict[str, Any]) -> None:
+        """Whatever a run that was cut off has left open is closed first."""
+        self._close_thought(out)
+        self._close_text(out)
+        out += [_event("TOOL_CALL_END", toolCallId=call_id) for call_id in self._open_calls]
+        out += [_event("STEP_FINISHED", stepName=name) for name in reversed(self._open_steps.values())]
+        out.append(_event("RUN_FINISHED", **self._ids, outcome=outcome, **self._usage_field()))
+
+    def _usage_field(self) -> dict[str, Any]:
+        entries = [{"provider": "ollama", "model": model, **counts} for model, counts in self._usage.items()]
+        return {"usage": entries} if entries else {}
+
+
+_HANDLERS: Final[dict[str, Callable[[AguiEncoder, list[bytes], Any], None]]] = {
+    "run_started": AguiEncoder._run_started,
+    "run_finished": AguiEncoder._run_finished,
+    "run_failed": AguiEncoder._run_failed,
+    "run_cancelled": AguiEncoder._run_cancelled,
+    "run_interrupted": AguiEncoder._run_interrupted,
+    "step_started": AguiEncoder._step_started,
+    "step_finished": AguiEncoder._step_finished,
+    "message_replaced": AguiEncoder._message_replaced,
+    "message_finished": AguiEncoder._message_finished,
+    "tool_call_started": AguiEncoder._tool_call_started,
+    "tool_call_args": AguiEncoder._tool_call_args,
+    "tool_call_finished": AguiEncoder._tool_call_finished,
+    "tool_result": AguiEncoder._tool_result,
+    "state_snapshot": AguiEncoder._state_snapshot,
+    "state_delta": AguiEncoder._state_delta,
+    "artifact_delta": AguiEncoder._artifact_delta,
+    "activity": AguiEncoder._activity,
+    "usage_reported": AguiEncoder._usage_reported,
+}
+
+
+def _event(kind: str, **fields: Any) -> bytes:
+    return b"data: " + orjson.dumps({"type": kind, **fields}) + b"\n\n"

@@ -1,0 +1,181 @@
+"""RunAgentInput as far as it is read. Unknown members are ignored, known ones of the wrong shape are refused."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from edge.content import Schema
+
+ROLES: Final = frozenset({"developer", "system", "user", "assistant", "tool", "reasoning", "activity"})
+PART_TYPES: Final = frozenset({"text", "image", "audio", "video", "document"})
+
+
+class AguiSchema(Schema):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+def _without_unknown(key: str, known: frozenset[str]) -> BeforeValidator:
+    """Members of a union that came with a later version are dropped, as the specification asks."""
+
+    def keep(items: Any) -> Any:
+        if not isinstance(items, list):
+            return items
+        return [
+            item
+            for item in items
+            if not (isinstance(item, dict) and isinstance(item.get(key), str) and item[key] not in known)
+        ]
+
+    return BeforeValidator(keep)
+
+
+class AguiTextPart(AguiSchema):
+    type: Literal["text"]
+    text: str
+
+
+class AguiDataSource(AguiSchema):
+    type: Literal["data"]
+    value: str
+    mime_type: str
+
+
+class AguiUrlSource(AguiSchema):
+    type: Literal["url"]
+    value: str
+
+
+class AguiFileSource(AguiSchema):
+    type: Literal["file"]
+    value: str
+
+
+class AguiMediaPart(AguiSchema):
+    """Inline images are shown to models that see; everything else is skipped, never fetched."""
+
+    type: Literal["image", "audio", "video", "document"]
+    source: Annotated[AguiDataSource | AguiUrlSource | AguiFileSource, Field(discriminator="type")]
+
+
+AguiPart = Annotated[AguiTextPart | AguiMediaPart, Field(discriminator="type")]
+AguiContent = str | Annotated[list[AguiPart], _without_unknown("type", PART_TYPES)]
+
+
+class AguiSystemMessage(AguiSchema):
+    id: str
+    role: Literal["developer", "system"]
+    content: str
+
+
+class AguiUserMessage(AguiSchema):
+    id: str
+    role: Literal["user"]
+    content: AguiContent
+    name: str | None = None
+
+
+class AguiFunctionCall(AguiSchema):
+    name: str
+    arguments: str
+
+
+class AguiToolCall(AguiSchema):
+    id: str
+    type: Literal["function"]
+    function: AguiFunctionCall
+
+
+class AguiAssistantMessage(AguiSchema):
+    id: str
+    role: Literal["assistant"]
+    content: str | None = None
+    tool_calls: list[AguiToolCall] | None = None
+    name: str | None = None
+
+
+class AguiToolMessage(AguiSchema):
+    id: str
+    role: Literal["tool"]
+    content: AguiContent
+    tool_call_id: str
+    error: str | None = None
+
+
+class AguiReasoningMessage(AguiSchema):
+    """Never sent back to a model."""
+
+    id: str
+    role: Literal["reasoning"]
+
+
+class AguiActivityMessage(AguiSchema):
+    """The front end's own; should not even be here."""
+
+    id: str
+    role: Literal["activity"]
+
+
+AguiMessage = Annotated[
+    AguiSystemMessage
+    | AguiUserMessage
+    | AguiAssistantMessage
+    | AguiToolMessage
+    | AguiReasoningMessage
+    | AguiActivityMessage,
+    Field(discriminator="role"),
+]
+
+
+class AguiTool(AguiSchema):
+    name: str = Field(min_length=1, max_length=64)
+    description: str
+    parameters: Any = Field(None, description="JSON Schema of the arguments.")
+
+
+class AguiContext(AguiSchema):
+    description: str
+    value: str
+
+
+class AguiResume(AguiSchema):
+    interrupt_id: str
+    status: Literal["resolved", "cancelled"]
+
+
+class RunAgentInput(AguiSchema):
+    """AG-UI's request."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "threadId": "8473547e-c8ed-4aef-a84c-603a6a8d42da",
+                    "runId": "32c263f2-b0b0-42ac-905c-524a0a9bb652",
+                    "protocolVersion": "1.0",
+                    "messages": [{"id": "m1", "role": "user", "content": "What is a dormouse?"}],
+                    "tools": [],
+                    "context": [],
+                    "state": {},
+                    "forwardedProps": {},
+                }
+            ]
+        }
+    )
+
+    thread_id: str = Field(
+        min_length=1,
+        max_length=200,
+        description="The client's name for the conversation; any text. Made when it is new.",
+    )
+    run_id: str = Field(
+        min_length=1, max_length=200, description="The client's name for the run, echoed in its events."
+    )
+    messages: Annotated[list[AguiMessage], _without_unknown("role", ROLES)] = Field(
+        max_length=10_000, description="The whole conversation as the client holds it."
+    )
+    tools: list[AguiTool] | None = Field(None, max_length=128, description="Tools that the client runs itself.")
+    context: list[AguiContext] | None = Field(None, max_length=100, description="What the model is to know as well.")
+    state: Any = Field(None, description="Accepted; agents that keep no state leave it alone.")
+    forwarded_props: Any = Field(None, description="Accepted and ignored.")
+    resume: list[AguiResume] | None = Field(None, description="Answers to interrupts; there are none yet.")
