@@ -1,1 +1,7 @@
 """The run engine: executes runs, keeps their logs, and follows them from any replica."""
+
+from .agent_client import AgentClient
+from .engine import EngineSettings, RunEngine, open_engine
+from .run_store import RunStore
+
+__all__ = ["AgentClient", "EngineSettings", "RunEngine", "RunStore", "open_engine"]

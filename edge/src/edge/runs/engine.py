@@ -68,8 +68,7 @@ async def open_engine(settings: EngineSettings, agent: AgentClient, store: RunSt
                 yield engine
             finally:
                 await engine.release()
-                for task in background:
-                    task.cancel()
+                await _stop(background)
     finally:
         await engine.close()
         await redis.aclose()
@@ -360,6 +359,15 @@ class RunEngine:
                 outcome = "cancelled"
         metrics.TAKEOVERS.labels(outcome).inc()
         _log.info("took a run over", extra={"run_id": run.id, "outcome": outcome})
+
+
+async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancels until they have ended: Python 3.11 can lose a cancellation in asyncio.wait_for, which redis uses."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)
 
 
 async def _keep_going(part: Callable[[], Awaitable[None]]) -> None:

@@ -164,7 +164,8 @@ class Execution:
             if await self._bury_orphan(own.tenant, turn.behind):
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._turn_may_have_come.wait(), TURN_POLL_S)
+                async with asyncio.timeout(TURN_POLL_S):
+                    await self._turn_may_have_come.wait()
             self._turn_may_have_come.clear()
 
     async def _attempts(self, first: ExecuteRequest) -> RunEvent:

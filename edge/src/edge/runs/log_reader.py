@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from typing import cast
+from typing import Any, cast
 
 from dormouse.agent.v1.run_event_pb2 import RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
@@ -26,6 +26,7 @@ BUFFERED_ENTRIES = 1000
 """What may wait for a slow reader in memory; beyond that it reads from Redis again."""
 
 RETRY_S = 0.3
+UNBLOCK_AGAIN_S = 0.005
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class LogReader:
         self._client_id: int | None = None
         self._followers: dict[str, set[_Follower]] = {}
         self._cursors: dict[str, str] = {}
+        self._reading: dict[str, str] = {}
         self._wanted = asyncio.Event()
 
     async def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[Sequence[RunEvent], None]:
@@ -66,7 +68,7 @@ class LogReader:
         # A takeover raises the epoch but not the numbers: entries of later epochs are always read and then filtered.
         self._cursors.setdefault(key, f"1-{after}")
         self._wanted.set()
-        await self._unblock()
+        await self._have_read(key)
         follower.overflowed = True  # what the hub has already passed is read here, once
         try:
             while True:
@@ -85,7 +87,8 @@ class LogReader:
                 elif not follower.entries and not follower.overflowed:
                     follower.arrived.clear()
                     try:
-                        await asyncio.wait_for(follower.arrived.wait(), SILENCE_S)
+                        async with asyncio.timeout(SILENCE_S):
+                            await follower.arrived.wait()
                     except TimeoutError:
                         await self._require(run_id)
                         follower.overflowed = True
@@ -123,7 +126,8 @@ class LogReader:
 
     async def _read_all(self) -> Sequence[tuple[str, Sequence[StreamEntry]]]:
         """What is new in any followed log, waiting for it up to BLOCK_MS. Raises AWAY."""
-        answer = await self._blocking.xread({**self._cursors}, block=BLOCK_MS)
+        self._reading = dict(self._cursors)
+        answer = await self._blocking.xread(cast("dict[Any, Any]", self._reading), block=BLOCK_MS)
         found = cast("Sequence[tuple[bytes, Sequence[StreamEntry]]] | None", answer)
         return [(key.decode(), entries) for key, entries in found or ()]
 
@@ -142,10 +146,11 @@ class LogReader:
         if not exists:
             raise DormouseError(ErrorReason.ERROR_REASON_RUN_NOT_FOUND, f"The log of run {run_id} has expired.")
 
-    async def _unblock(self) -> None:
-        """Lets the read under way end, so that the next one includes a new log."""
-        if self._client_id is not None:
-            try:
+    async def _have_read(self, key: str) -> None:
+        """Sees to it that the read under way includes this log: one that began before is made to end."""
+        try:
+            while key not in self._reading and self._client_id is not None:
                 await self._redis.client_unblock(self._client_id)
-            except AWAY as error:
-                _log.debug("cannot hasten the log reader", extra={"cause": repr(error)})
+                await asyncio.sleep(UNBLOCK_AGAIN_S)  # it may not have reached Redis yet
+        except AWAY as error:
+            _log.debug("cannot hasten the log reader", extra={"cause": repr(error)})

@@ -1,5 +1,6 @@
 """Connections to Redis: how they are made, and what counts as Redis being away."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -53,29 +54,32 @@ class Pipe:
     """
 
     def __init__(self, url: str) -> None:
-        self._client = make_client(url, max_connections=1)
+        # Timed here: the client's own timeout makes a task of every write.
+        self._client = make_client(url, max_connections=1, answer_timeout_s=None)
         self._connection: AbstractConnection | None = None
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """The commands' answers, in order; an error answer is returned, not raised. Raises AWAY."""
-        connection = self._connection
-        if connection is None:
-            connection = self._connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-        try:
-            packed = b"".join([hiredis.pack_command(tuple(command)) for command in commands])  # type: ignore[arg-type]
-            await connection.send_packed_command(packed, check_health=False)
-            answers: list[Any] = []
-            for _ in commands:
-                try:
-                    answers.append(await connection.read_response(disable_decoding=True))
-                except ResponseError as error:
-                    answers.append(error)
-        except BaseException:
-            # Answers may still be under way: this connection cannot be used again.
-            self._connection = None
-            await connection.disconnect(nowait=True)
-            await self._client.connection_pool.release(connection)
-            raise
+        packed = b"".join([hiredis.pack_command(tuple(command)) for command in commands])  # type: ignore[arg-type]
+        answers: list[Any] = []
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            connection = self._connection
+            if connection is None:
+                connection = await self._client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+                self._connection = connection
+            try:
+                await connection.send_packed_command(packed, check_health=False)
+                for _ in commands:
+                    try:
+                        answers.append(await connection.read_response(disable_decoding=True))
+                    except ResponseError as error:
+                        answers.append(error)
+            except BaseException:
+                # Answers may still be under way: this connection cannot be used again.
+                self._connection = None
+                await connection.disconnect(nowait=True)
+                await self._client.connection_pool.release(connection)
+                raise
         return answers
 
     async def close(self) -> None:

@@ -1,0 +1,111 @@
+"""Run engines on the session's Postgres and Valkey, with a scripted agent behind them."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import pytest
+from dormouse.agent.v1.message_pb2 import ContentPart, Message, Role
+from dormouse.agent.v1.run_event_pb2 import RunEvent
+from dormouse_runtime.client import open_channel
+from dormouse_runtime.identity import TokenIssuer
+from edge.database import Database
+from edge.runs import AgentClient, EngineSettings, RunEngine, RunStore, open_engine
+from edge.runs.model import RunSpec
+
+from tests.integration.run_engine.scripted_agent import ScriptedAgent, serving
+from tests.stack import Stack, Tenant
+
+LEASE_S = 0.5
+
+
+@dataclass(slots=True)
+class Bench:
+    """What the tests of the engine work with."""
+
+    stack: Stack
+    agent: ScriptedAgent
+    address: str
+    tenant: Tenant
+    exits: AsyncExitStack
+    replicas: dict[RunEngine, asyncio.Event] = field(default_factory=dict)
+
+    async def replica(self, redis_url: str = "", database_url: str = "") -> RunEngine:
+        """Another replica of the engine."""
+        stop, opened = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+        async def live() -> None:
+            async with AsyncExitStack() as exits:
+                channel = open_channel(self.address)
+                exits.push_async_callback(channel.close)
+                database = Database(database_url or self.stack.database.url)
+                await database.open()
+                exits.push_async_callback(database.close)
+                issuer = TokenIssuer.from_file(self.stack.credentials.service_key)
+                settings = EngineSettings(
+                    redis_url or self.stack.valkey.url, f"replica-{secrets.token_hex(4)}", 60, LEASE_S
+                )
+                opened.set_result(
+                    await exits.enter_async_context(
+                        open_engine(settings, AgentClient(channel, issuer), RunStore(database))
+                    )
+                )
+                await stop.wait()
+
+        task = asyncio.create_task(live())
+        engine: RunEngine = await opened
+        self.replicas[engine] = stop
+
+        async def end() -> None:
+            stop.set()
+            await task
+
+        self.exits.push_async_callback(end)
+        return engine
+
+    def spec(self, text: str = "hi", **fields: object) -> RunSpec:
+        """A run of this test's tenant."""
+        asked = Message(role=Role.ROLE_USER, content=[ContentPart(text=text)])
+        return RunSpec(tenant=self.tenant.id, user=self.tenant.user, agent_id="chat", input=[asked], **fields)  # type: ignore[arg-type]
+
+    async def thread(self) -> str:
+        """A new thread of this test's tenant."""
+        thread_id = f"thread_{secrets.token_hex(12)}"
+        database = Database(self.stack.database.url)
+        await database.open()
+        async with database.tenant(self.tenant.id) as connection:
+            await connection.execute(
+                "insert into threads (id, tenant_id) values (%s, %s)", (thread_id, self.tenant.id)
+            )
+        await database.close()
+        return thread_id
+
+    async def read(self, engine: RunEngine, run_id: str, after: int = 0) -> list[RunEvent]:
+        """Every event behind `after`."""
+        return [event async for batch in engine.events(self.tenant.id, run_id, after) for event in batch]
+
+
+@pytest.fixture
+async def bench(stack: Stack, tenant: Tenant) -> AsyncIterator[Bench]:
+    agent = ScriptedAgent()
+    async with serving(agent) as address, AsyncExitStack() as exits:
+        yield Bench(stack, agent, address, tenant, exits)
+
+
+def text_of(events: list[RunEvent]) -> str:
+    """What the messages say."""
+    return "".join(event.message_delta.text for event in events)
+
+
+def kinds(events: list[RunEvent]) -> list[str | None]:
+    """The events' names."""
+    return [event.WhichOneof("event") for event in events]
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = 5) -> None:
+    """Waits until the condition holds."""
+    async with asyncio.timeout(timeout_s):
+        while not await condition():
+            await asyncio.sleep(0.02)
