@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 from devstack.credentials import Credentials, make_api_key
-from devstack.postgres import APPLICATION, OWNER, Postgres
+from devstack.postgres import APPLICATION, OWNER, Postgres, clear_after_crash
 from devstack.process import Process
 from devstack.services import migrations_program
 
@@ -78,6 +78,11 @@ class Database:
     async def resume(self) -> None:
         """Start it again after stop or kill, at the same address."""
         await self.server.resume()
+
+    async def end(self) -> None:
+        """Leave nothing behind, not even shared memory."""
+        await self.server.stop(timeout=3)
+        await clear_after_crash(self.server.folder)
 
     async def tenant(self, name: str = "Test") -> Tenant:
         """Add a tenant with a random id and an API key."""

@@ -31,7 +31,8 @@ class Fleet:
     def __init__(self, stack: "Stack") -> None:
         self.stack = stack
         self._servers: list[Server] = []
-        self._stores: list[Valkey | Database] = []
+        self._valkeys: list[Valkey] = []
+        self._databases: list[Database] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -39,12 +40,13 @@ class Fleet:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        running = [process for process in self.processes if process.running]
-        await asyncio.gather(*(process.kill() for process in running))
+        ends = [server.process.kill() for server in self._servers if server.process.running]
+        ends += [store.process.kill() for store in self._valkeys if store.process.running]
+        await asyncio.gather(*ends, *(database.end() for database in self._databases))
 
     @property
     def processes(self) -> list[Process]:
-        stores = [store.server.process if isinstance(store, Database) else store.process for store in self._stores]
+        stores = [valkey.process for valkey in self._valkeys] + [base.server.process for base in self._databases]
         return [server.process for server in self._servers] + stores
 
     async def model_server(self, *, env: Mapping[str, str] | None = None, **options: float) -> ModelServer:
@@ -112,14 +114,14 @@ class Fleet:
         """A Valkey of this test's own: it may stop(), process.kill() and start() it; the address stays."""
         folder = self._folder("valkey")
         valkey = Valkey(folder, "secret", log=self.stack.logs / f"{folder.name}.log", persist=persist)
-        self._stores.append(valkey)
+        self._valkeys.append(valkey)
         await valkey.start()
         return valkey
 
     async def postgres(self) -> Database:
         """A migrated Postgres of this test's own: it may stop(), kill() and resume() it; the address stays."""
         database = Database(self._folder("postgres"), self.stack.credentials, self.stack.logs)
-        self._stores.append(database)
+        self._databases.append(database)
         await database.start()
         return database
 

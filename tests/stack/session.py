@@ -81,8 +81,9 @@ async def running_stack() -> AsyncIterator[Stack]:
         await asyncio.gather(stack.database.start(), stack.valkey.start())
         yield stack
     finally:
-        processes = [stack.database.server.process, stack.valkey.process]
-        await asyncio.gather(*(process.kill() for process in processes if process.running))
+        if stack.valkey.process.running:
+            await stack.valkey.process.kill()
+        await stack.database.end()
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 

@@ -5,10 +5,7 @@ import asyncio
 import os
 import sys
 
-from devstack import down, logs, status, up
 from devstack.errors import DevstackError
-from devstack.home import Home
-from devstack.settings import Settings, home
 
 ENVIRONMENT = """
 environment:
@@ -26,18 +23,7 @@ environment:
 def main() -> int:
     arguments = _parser().parse_args()
     try:
-        if arguments.command == "up":
-            settings = Settings.read(os.environ)
-            start = up.detached if arguments.detach else up.foreground
-            return asyncio.run(start(settings, arguments.model))
-        if arguments.command == "daemon":
-            return asyncio.run(up.daemon(Settings.read(os.environ), arguments.model, arguments.report_to))
-        folder = Home(home(os.environ))
-        if arguments.command == "down":
-            return asyncio.run(down.down(folder))
-        if arguments.command == "status":
-            return status.status(folder, as_json=arguments.json)
-        return asyncio.run(logs.show(folder, arguments.name, lines=arguments.lines, follow=arguments.follow))
+        return _run(arguments)
     except DevstackError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -46,6 +32,34 @@ def main() -> int:
     except BrokenPipeError:  # whoever read our output has enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  (or the interpreter complains while it ends)
         return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Each command imports what it needs: `status` need not wait for what `up` loads.
+    from devstack.settings import Settings, home
+
+    if arguments.command in ("up", "daemon"):
+        from devstack import up
+
+        settings = Settings.read(os.environ)
+        if arguments.command == "daemon":
+            return asyncio.run(up.daemon(settings, arguments.model, arguments.report_to))
+        return asyncio.run((up.detached if arguments.detach else up.foreground)(settings, arguments.model))
+
+    from devstack.home import Home
+
+    folder = Home(home(os.environ))
+    if arguments.command == "down":
+        from devstack.down import down
+
+        return asyncio.run(down(folder))
+    if arguments.command == "status":
+        from devstack.status import status
+
+        return status(folder, as_json=arguments.json)
+    from devstack.logs import show
+
+    return asyncio.run(show(folder, arguments.name, lines=arguments.lines, follow=arguments.follow))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -53,13 +53,14 @@ async def bypass_warning(databases: Databases) -> str:
     if row == (True,):
         return (
             f"Warning: the role {role} of DORMOUSE_POSTGRES_URL is not bound by row-level security, so the database"
-            " does not separate tenants. Use a role without SUPERUSER and BYPASSRLS, and name the owner of the tables in"
-            " DORMOUSE_MIGRATIONS_POSTGRES_URL."
+            " does not separate tenants. Use a role without SUPERUSER and BYPASSRLS, and name the owner of the tables"
+            " in DORMOUSE_MIGRATIONS_POSTGRES_URL."
         )
     if databases.owner_url == databases.application_url:
         return (
-            f"Warning: the role {role} of DORMOUSE_POSTGRES_URL owns the tables, so it could switch row-level security"
-            " off. Name the owner in DORMOUSE_MIGRATIONS_POSTGRES_URL and give the services a role of their own."
+            f"Warning: the role {role} of DORMOUSE_POSTGRES_URL owns the tables, so it could switch row-level"
+            " security off. Name the owner in DORMOUSE_MIGRATIONS_POSTGRES_URL and give the services a role of their"
+            " own."
         )
     return ""
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import psutil
 
-from devstack.credentials import write_private
 from devstack.errors import DevstackError
+from devstack.private_files import write_private
 
 
 @dataclass(slots=True)

@@ -49,27 +49,34 @@ class ModelServer:
         except _TROUBLE:
             return ""
 
-    async def models(self) -> list[str]:
-        """The names of its models that can complete, in its own order."""
-        names = []
+    async def first_model(self) -> str:
+        """The first of its models, in its own order, that can complete: the default of agents. Empty: there is none.
+
+        DevstackError when it does not answer properly.
+        """
         try:
             async with _session(10) as http:
-                async with http.get(f"{self.url}/api/tags") as response:
-                    tags = [str(model["name"]) for model in (await response.json())["models"]]
-                for name in tags:
+                for name in await self._names(http):
                     async with http.post(f"{self.url}/api/show", json={"model": name}) as response:
                         # Servers from before capabilities were listed hold completion models only.
-                        capabilities = (await response.json()).get("capabilities", ["completion"])
-                    if "completion" in capabilities:
-                        names.append(name)
+                        if "completion" in (await response.json()).get("capabilities", ["completion"]):
+                            return name
         except _TROUBLE as error:
             raise DevstackError(f"the model server at {self.url} does not list its models") from error
-        return names
+        return ""
 
     async def has(self, model: str) -> bool:
         """Whether it has the model; a name without a tag means `:latest`."""
         wanted = model if ":" in model.rpartition("/")[2] else f"{model}:latest"
-        return wanted in await self.models()
+        try:
+            async with _session(10) as http:
+                return wanted in await self._names(http)
+        except _TROUBLE as error:
+            raise DevstackError(f"the model server at {self.url} does not list its models") from error
+
+    async def _names(self, http: aiohttp.ClientSession) -> list[str]:
+        async with http.get(f"{self.url}/api/tags") as response:
+            return [str(model["name"]) for model in (await response.json())["models"]]
 
     async def pull(self, model: str, progress: Callable[[int, int], None]) -> None:
         """Let it fetch a model. `progress` gets the bytes done and, once known, the whole. Raises DevstackError."""

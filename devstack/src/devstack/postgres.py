@@ -231,14 +231,17 @@ async def clear_after_crash(folder: Path) -> None:
             for process in processes:
                 process.send_signal(signal.SIGINT)
         await asyncio.sleep(0.05)
-    _remove_shared_memory(lock)
-    lock.unlink(missing_ok=True)
-    for leftover in folder.glob(".s.PGSQL.*"):
-        leftover.unlink(missing_ok=True)
+    _remove_remains(lock)
 
 
-def _remove_shared_memory(lock: Path) -> None:
-    """Free the 56 bytes of System V memory that a killed server cannot; the lock's seventh line tells its key and id."""
+def _remove_remains(lock: Path) -> None:
+    _free_shared_memory(lock)
+    for file in (lock, *lock.parent.parent.glob(".s.PGSQL.*")):
+        file.unlink(missing_ok=True)
+
+
+def _free_shared_memory(lock: Path) -> None:
+    """Free the System V memory that a killed server cannot; the lock's seventh line tells its key and id."""
     table = Path("/proc/sysvipc/shm")
     if not (lock.exists() and table.exists()) or len(lines := lock.read_text().splitlines()) < 7:
         return

@@ -31,6 +31,8 @@ class Ready:
 
     url: str
     api_key: str
+    model: str
+    """The default model; empty where there is none."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -53,6 +55,7 @@ class Startup:
         self._keep_unit = keep
         self._model = model
         self._credentials: Credentials = load_or_make(home.secrets)
+        self._default_model = settings.environ.get("DORMOUSE_DEFAULT_MODEL", "")
         self._notes: list[str] = []
         self._ports: set[int] = set()
         self._environ = {"DORMOUSE_DRAIN_S": str(DRAIN_S), **settings.environ, "DORMOUSE_LOG_FORMAT": "json"}
@@ -73,7 +76,7 @@ class Startup:
             ]
         for edge in edges:
             await self._wait_ready(edge.result())
-        return Ready(edges[0].result(), self._credentials.api_key, self._notes)
+        return Ready(edges[0].result(), self._credentials.api_key, self._default_model, self._notes)
 
     async def _start_postgres(self) -> Databases:
         if self._settings.postgres_url:
@@ -122,8 +125,17 @@ class Startup:
         server = ModelServer(url)
         if self._model:
             await self._fetch(server, self._model)
-        elif self._state.model_server != "development" and await server.version() and not await server.models():
-            self._notes.append(f"Ollama at {url} has no model yet. Get one with: make up MODEL=llama3.2")
+            self._default_model = self._model
+        elif self._default_model:
+            self._report.step(f"model {self._default_model} (DORMOUSE_DEFAULT_MODEL)")
+        elif await server.version():
+            try:
+                self._default_model = await server.first_model()
+            except DevstackError as error:
+                self._notes.append(f"Warning: {error}")
+            else:
+                if not self._default_model:
+                    self._notes.append(f"Ollama at {url} has no model yet. Get one with: make up MODEL=llama3.2")
         return url
 
     async def _find_model_server(self) -> str:
@@ -152,6 +164,11 @@ class Startup:
         if await server.has(model):
             self._report.step(f"model {model}: is there")
             return
+        if self._state.model_server == "development":
+            raise DevstackError(
+                f"no Ollama answers at {DEFAULT}, and the development model server cannot fetch {model!r}: start Ollama"
+                " (or name one with OLLAMA_HOST), or leave the model out"
+            )
         started = time.monotonic()
         self._report.step(f"model {model}: fetching")
         await server.pull(model, lambda done, total: self._report.bar(model, done, total))

@@ -23,10 +23,14 @@ class Report(Protocol):
 
 
 class Terminal:
-    """Writes to a person's terminal, or to a file. Colours and moving bars only where it is a terminal."""
+    """Writes to a person's terminal, or to a file. Colours and moving bars only where it is a terminal.
 
-    def __init__(self, stream: IO[str] | None = None) -> None:
+    Steps carry the seconds since the start, or with `clock` the time of day.
+    """
+
+    def __init__(self, stream: IO[str] | None = None, *, clock: bool = False) -> None:
         self._stream = stream or sys.stdout
+        self._clock = clock
         self._started = time.monotonic()
         self._moving = self._stream.isatty()
         self._bar_open = False
@@ -35,7 +39,8 @@ class Terminal:
 
     def step(self, text: str) -> None:
         self._close_bar()
-        self._write(f"[{time.monotonic() - self._started:5.1f}s] {text}\n")
+        seconds = f"{time.monotonic() - self._started:5.1f}s"
+        self._write(f"[{time.strftime('%Y-%m-%d %H:%M:%S') if self._clock else seconds}] {text}\n")
 
     def say(self, text: str = "") -> None:
         """Text as it is."""

@@ -33,7 +33,7 @@ async def foreground(settings: Settings, model: str) -> int:
     if not home.lock():
         return await _already_running(home, terminal, model)
     with (home.logs / "supervisor.log").open("a") as log:
-        supervisor = Supervisor(settings, home, _Both(terminal, Terminal(log)), model=model)
+        supervisor = Supervisor(settings, home, _Both(terminal, Terminal(log, clock=True)), model=model)
         _stop_on(supervisor, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
         def on_ready(ready: Ready) -> None:
@@ -84,7 +84,7 @@ async def daemon(settings: Settings, model: str, report_to: int) -> int:
     if not home.lock():
         pipe.send({"other": True})
         return 0
-    supervisor = Supervisor(settings, home, _Both(pipe, Terminal()), model=model, detached=True)
+    supervisor = Supervisor(settings, home, _Both(pipe, Terminal(clock=True)), model=model, detached=True)
     _stop_on(supervisor, signal.SIGTERM, signal.SIGINT)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
@@ -127,7 +127,7 @@ async def _already_running(home: Home, terminal: Terminal, model: str) -> int:
         state = home.load()
         if state.phase == "ready":
             notes = [f"To change the default model: make down, then make up MODEL={model}"] if model else []
-            ready = Ready(state.url, load_or_make(home.secrets).api_key, notes)
+            ready = Ready(state.url, load_or_make(home.secrets).api_key, "", notes)
             _banner(terminal, ready, home, "It was running already; `make down` stops it.")
             return 0
         if not home.is_locked():
@@ -155,6 +155,8 @@ def _banner(terminal: Terminal, ready: Ready, home: Home, last: str) -> None:
     )
     terminal.say()
     terminal.say(f'Python:  OpenAI(base_url="{ready.url}/v1", api_key="{ready.api_key[:12]}…")')
+    if ready.model:
+        terminal.say(f"Model:   {ready.model} is the default")
     terminal.say(f"API:     {ready.url}/docs")
     terminal.say(f"Logs:    {_shown(home.logs)}")
     for note in ready.notes:
