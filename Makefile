@@ -4,11 +4,12 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-PYTHON ?= python3
+# Empty: the first python3 that is new enough.
+PYTHON ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help up down status test check lint format types proto proto-check proto-release lock bench clean
+.PHONY: help up down status logs test check lint format types proto proto-check proto-release lock bench clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ down: ## Stop what `make up` started
 
 status: $(VENV)/up.stamp ## Show the processes of the running platform
 	@$(BIN)/python -m devstack status
+
+logs: $(VENV)/up.stamp ## Follow the logs of the running platform (NAME=edge for one process)
+	@$(BIN)/python -m devstack logs --follow $(NAME)
 
 test: check ## Run every check and test
 	@$(BIN)/python -m pytest
