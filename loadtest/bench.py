@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -25,6 +26,7 @@ from loadtest.report import STRAIGHT, Report, table
 from loadtest.wire import chat_request
 
 MESSAGES = [{"role": "user", "content": "Explain in a few sentences how a dormouse sleeps through the winter."}]
+AT_ONCE, SPREAD = "at once", "spread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,16 @@ class Settings:
     tokens: int = 64
     ttft_ms: float = 20.0
     token_ms: float = 10.0
-    models: tuple[str, ...] = ("chat", MODEL)
+    starts: tuple[str, ...] = (AT_ONCE, SPREAD)
+    models: tuple[str, ...] = ("chat",)
     idle: int = 500
-    starts: int = 5
+    cold_starts: int = 5
     straight_only: bool = False
+
+    @property
+    def stream_s(self) -> float:
+        """The length of an undisturbed stream in seconds."""
+        return (self.ttft_ms + self.tokens * self.token_ms) / 1000
 
     @property
     def simulation(self) -> dict[str, float]:
@@ -50,9 +58,9 @@ class Settings:
 async def benchmark(settings: Settings) -> Report:
     """Measure everything once."""
     report = Report({name: getattr(settings, name) for name in Settings.__dataclass_fields__})
-    start = model_server_only if settings.straight_only else whole_platform
+    started = model_server_only if settings.straight_only else whole_platform
     _say("starting " + ("the model server" if settings.straight_only else "the platform"))
-    async with start(settings.simulation) as stack:
+    async with started(settings.simulation) as stack:
         plans = {STRAIGHT: straight_plan(stack)}
         if not settings.straight_only:
             plans |= {f"through, {model}": platform_plan(stack, model) for model in settings.models}
@@ -60,32 +68,36 @@ async def benchmark(settings: Settings) -> Report:
         if not settings.straight_only:
             await _measure_memory(report, settings, stack, plans)
         for streams in settings.levels:
-            for way, plan in plans.items():
-                _say(f"{streams} streams, {way}")
-                report.figures.append(await measure(settings, stack, way, plan, streams))
+            for start, (way, plan) in itertools.product(settings.starts, plans.items()):
+                if streams > 1 or start == AT_ONCE:
+                    _say(f"{streams} streams, {start}, {way}")
+                    report.figures.append(await measure(settings, stack, way, start, plan, streams))
         if not settings.straight_only:
             report.resident_after_mb = _resident(stack)
             _say("cold starts")
             report.cold_starts += [
-                await measure_cold_start("bare grpcio", bare_server, settings.starts),
-                await measure_cold_start("agent_fn", stack.agent_fn, settings.starts),
+                await measure_cold_start("bare grpcio", bare_server, settings.cold_starts),
+                await measure_cold_start("agent_fn", stack.agent_fn, settings.cold_starts),
             ]
     return report
 
 
-async def measure(settings: Settings, stack: Stack, way: str, plan: Plan, streams: int) -> Figures:
+async def measure(settings: Settings, stack: Stack, way: str, start: str, plan: Plan, streams: int) -> Figures:
     """One way at one number of streams; few streams are repeated within a round, for enough samples."""
-    repeats = max(1, 16 // streams)
-    async with Driver.started(_sized(plan, streams, repeats), _measured(stack, way)) as driver:
+    if start == SPREAD:
+        sized = replace(plan, streams=streams, repeats=2, spread_s=settings.stream_s)
+    else:
+        sized = replace(plan, streams=streams, repeats=max(1, 6 // streams))
+    async with Driver.started(sized, _measured(stack, way)) as driver:
         await driver.round()
         rounds = [await driver.round() for _ in range(settings.rounds)]
-    return summarise(way, streams, rounds, text=simulated_text(settings.tokens))
+    return summarise(way, start, streams, rounds, text=simulated_text(settings.tokens))
 
 
 async def _warm_up(stack: Stack, plans: Mapping[str, Plan]) -> None:
     """Code paths, pools and connections are there before anything is measured."""
     for way, plan in plans.items():
-        async with Driver.started(_sized(plan, 8, 2), _measured(stack, way)) as driver:
+        async with Driver.started(replace(plan, streams=8, repeats=2), _measured(stack, way)) as driver:
             samples = (await driver.round()).samples
         if lost := {sample.lost for sample in samples if sample.lost}:
             raise RuntimeError(f"{way}: streams are lost already in the warm-up: {'; '.join(sorted(lost))}")
@@ -95,7 +107,7 @@ async def _measure_memory(report: Report, settings: Settings, stack: Stack, plan
     report.resident_mb = _resident(stack)
     if settings.idle:
         _say(f"{settings.idle} idle streams")
-        plan = _sized(plans[f"through, {settings.models[0]}"], settings.idle, 1)
+        plan = replace(plans[f"through, {settings.models[0]}"], streams=settings.idle)
         pids = {name: stack.pids[name] for name in ("edge", "agent_fn")}
         try:
             report.idle_streams = await measure_idle_streams(plan, pids, f"http://{stack.addresses['model server']}")
@@ -103,11 +115,11 @@ async def _measure_memory(report: Report, settings: Settings, stack: Stack, plan
             report.missing.append(f"memory of idle streams: {error}")
 
 
-def straight_plan(stack: Stack) -> Plan:
+def straight_plan(stack: Stack, streams: int = 1, repeats: int = 1) -> Plan:
     """The chat to the model server."""
     host, _, port = stack.addresses["model server"].rpartition(":")
     body = {"model": MODEL, "messages": MESSAGES, "stream": True}
-    return Plan(host, int(port), "ollama", chat_request(host, "/api/chat", body, {}).decode(), 1)
+    return Plan(host, int(port), "ollama", chat_request(host, "/api/chat", body, {}).decode(), streams, repeats)
 
 
 def platform_plan(stack: Stack, model: str) -> Plan:
@@ -116,10 +128,6 @@ def platform_plan(stack: Stack, model: str) -> Plan:
     body = {"model": model, "messages": MESSAGES, "stream": True, "stream_options": {"include_usage": True}}
     headers = {"Authorization": f"Bearer {stack.credentials.api_key}"}
     return Plan(host, int(port), "openai", chat_request(host, "/v1/chat/completions", body, headers).decode(), 1)
-
-
-def _sized(plan: Plan, streams: int, repeats: int) -> Plan:
-    return Plan(plan.host, plan.port, plan.protocol, plan.request, streams, repeats)
 
 
 def _measured(stack: Stack, way: str) -> dict[str, int]:
@@ -141,13 +149,17 @@ def _parse(argv: Sequence[str]) -> tuple[Settings, Path]:
     parser.add_argument("--straight-only", action="store_true", help="measure the model server and the generator alone")
     parser.add_argument("--streams", type=int, nargs="+", metavar="N", help="numbers of streams (1 16 64 256)")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds for each (5)")
-    parser.add_argument("--models", nargs="+", metavar="NAME", help=f"agents or models to talk to (chat {MODEL})")
+    parser.add_argument("--starts", nargs="+", choices=(AT_ONCE, SPREAD), help="how a round begins (both)")
+    parser.add_argument(
+        "--models", nargs="+", metavar="NAME", help=f"agents or models to talk to (chat; another: {MODEL})"
+    )
     parser.add_argument(
         "--json", type=Path, default=Path(".dormouse/bench.json"), metavar="PATH", help="where the JSON goes"
     )
     arguments = parser.parse_args(argv)
-    quick = {"levels": (1, 8), "rounds": 1, "idle": 20, "starts": 1} if arguments.quick else {}
+    quick = {"levels": (1, 8), "rounds": 1, "idle": 20, "cold_starts": 1} if arguments.quick else {}
     chosen: dict[str, object] = {"levels": arguments.streams, "rounds": arguments.rounds, "models": arguments.models}
+    chosen["starts"] = arguments.starts
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items() if value}
     settings = Settings(**{**quick, **chosen, "straight_only": arguments.straight_only})
     return settings, arguments.json

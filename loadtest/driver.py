@@ -53,12 +53,13 @@ class Driver:
         await self._say("round")
         over = await self._expect("over")
         generator_cpu = meter.read()["load generator"]
+        others_cpu = meter.read_others()
         # What is still to be written down after the last token belongs to the round's cost.
         await asyncio.sleep(SETTLE_S)
         cpu = {**meter.read(), "load generator": generator_cpu}
         samples = [Sample(**sample) for sample in (await self._expect("samples"))["samples"]]
         await self._expect("ready")
-        return Round(over["wall_s"], samples, cpu)
+        return Round(over["wall_s"], samples, cpu, others_cpu)
 
     async def hold(self) -> None:
         """Send every request and leave the streams open."""

@@ -12,11 +12,12 @@ from loadtest.generator import Sample
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round: its length in seconds, its samples, and the CPU seconds each process used in it."""
+    """One round: its length in seconds, its samples, and the CPU seconds each process and all others used in it."""
 
     wall_s: float
     samples: Sequence[Sample]
     cpu_s: Mapping[str, float]
+    others_cpu_s: float = 0.0
 
     @property
     def tokens(self) -> int:
@@ -26,9 +27,13 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One way (straight or through the platform) at one number of streams; times in ms, medians over rounds."""
+    """One way (straight or through the platform) at one number of streams; times in ms, medians over rounds.
+
+    `other_cores` is how much of the machine processes used that have no part in the measurement.
+    """
 
     way: str
+    start: str
     streams: int
     rounds: int
     ttft_p50_ms: float
@@ -41,6 +46,7 @@ class Figures:
     pieces: int
     lost: int
     cpu_s_per_1000_tokens: Mapping[str, float]
+    other_cores: float
     reasons: Sequence[str]
 
 
@@ -52,7 +58,7 @@ def percentile(values: Iterable[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def summarise(way: str, streams: int, rounds: Sequence[Round], *, text: str) -> Figures:
+def summarise(way: str, start: str, streams: int, rounds: Sequence[Round], *, text: str) -> Figures:
     """The figures of some rounds; a stream whose text is not `text` counts as lost."""
     kept = [[sample for sample in each.samples if not sample.lost and sample.text == text] for each in rounds]
     reasons = sorted(
@@ -73,6 +79,7 @@ def summarise(way: str, streams: int, rounds: Sequence[Round], *, text: str) -> 
     wholes = [[sample.whole_s for sample in samples] for samples in kept]
     return Figures(
         way=way,
+        start=start,
         streams=streams,
         rounds=len(rounds),
         ttft_p50_ms=1000 * median(percentile((sample.ttft_s for sample in samples), 0.5) for samples in kept),
@@ -85,5 +92,6 @@ def summarise(way: str, streams: int, rounds: Sequence[Round], *, text: str) -> 
         pieces=sum(sample.pieces for samples in kept for sample in samples),
         lost=sum(len(each.samples) for each in rounds) - sum(len(samples) for samples in kept),
         cpu_s_per_1000_tokens=cpu,
+        other_cores=median(each.others_cpu_s / each.wall_s for each in rounds),
         reasons=reasons,
     )

@@ -1,7 +1,7 @@
 """The load generator's process: python -m loadtest.generator, told what to do by lines on its standard input.
 
 It reads one JSON line (`Plan`), opens the connections and writes {"event": "ready"}. Then each line is one word:
-`round` starts all streams at once and writes {"event": "over"} when the last has ended, then the samples;
+`round` starts all streams and writes {"event": "over"} when the last has ended, then the samples;
 `hold` sends all requests and waits for nothing; `drop` closes all connections; the end of the input ends the process.
 """
 
@@ -22,7 +22,10 @@ from loadtest.wire import READERS, WireError, split_response
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to send where: `streams` connections, each with `repeats` requests one after the other in a round."""
+    """What to send where: `streams` connections, each with `repeats` requests one after the other in a round.
+
+    `spread_s` spreads the first requests of a round evenly over so many seconds; 0 starts them all at once.
+    """
 
     host: str
     port: int
@@ -30,6 +33,7 @@ class Plan:
     request: str
     streams: int
     repeats: int = 1
+    spread_s: float = 0.0
     timeout_s: float = 120.0
 
 
@@ -65,14 +69,17 @@ class Generator:
             self._connections.append(connection)
 
     async def round(self) -> tuple[float, list[Exchange]]:
-        """Start every stream at once; the seconds until the last has ended, and what came back."""
+        """Start every stream; the seconds until the last has ended, and what came back."""
         exchanges: list[Exchange] = []
         began = time.perf_counter()
-        plays = [self._play(connection, exchanges) for connection in self._connections]
+        apart_s = self._plan.spread_s / max(1, len(self._connections))
+        plays = [self._play(each, exchanges, index * apart_s) for index, each in enumerate(self._connections)]
         await asyncio.gather(*plays)
         return time.perf_counter() - began, exchanges
 
-    async def _play(self, connection: Connection, exchanges: list[Exchange]) -> None:
+    async def _play(self, connection: Connection, exchanges: list[Exchange], delay_s: float) -> None:
+        if delay_s:
+            await asyncio.sleep(delay_s)
         for _ in range(self._plan.repeats):
             if not connection.usable:
                 return

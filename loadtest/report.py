@@ -46,7 +46,11 @@ class Report:
 
 def straight_beside(figures: Sequence[Figures], one: Figures) -> Figures | None:
     """The straight measurement at the same number of streams."""
-    return next((other for other in figures if other.way == STRAIGHT and other.streams == one.streams), None)
+    return next((other for other in figures if _beside(other, one)), None)
+
+
+def _beside(other: Figures, one: Figures) -> bool:
+    return other.way == STRAIGHT and (other.streams, other.start) == (one.streams, one.start)
 
 
 def compared(figures: Sequence[Figures], one: Figures) -> dict[str, Any]:
@@ -54,6 +58,7 @@ def compared(figures: Sequence[Figures], one: Figures) -> dict[str, Any]:
     straight = straight_beside(figures, one)
     ratio: dict[str, Any] = {
         "way": one.way,
+        "start": one.start,
         "streams": one.streams,
         "platform_us_per_token": platform_us(one),
         "tokens_per_piece": one.tokens / max(one.pieces, 1),
@@ -75,26 +80,27 @@ def platform_us(figures: Figures) -> float:
 def table(report: Report) -> str:
     """The report in columns of text."""
     rows = [
-        ["streams", "way", "ttft p50", "p95", "added p50", "p95", "whole p50", "slowest", "/median", "tokens/s", "rate",
-         "tok/piece", "lost"]
+        ["streams", "start", "way", "ttft p50", "p95", "added p50", "p95", "whole p50", "slowest", "/median",
+         "tokens/s", "rate", "tok/piece", "lost", "other cores"]
     ]  # fmt: skip
-    cpu = [["streams", "way", *PROCESSES, "platform"]]
+    cpu = [["streams", "start", "way", *PROCESSES, "platform"]]
     for one in report.figures:
         ratio = compared(report.figures, one)
         added = one.way != STRAIGHT and "token_rate" in ratio
         rows.append([
-            str(one.streams), one.way, f"{one.ttft_p50_ms:.1f}", f"{one.ttft_p95_ms:.1f}",
+            str(one.streams), one.start, one.way, f"{one.ttft_p50_ms:.1f}", f"{one.ttft_p95_ms:.1f}",
             f"{ratio['added_ttft_p50_ms']:+.1f}" if added else "",
             f"{ratio['added_ttft_p95_ms']:+.1f}" if added else "",
             f"{one.whole_p50_ms:.0f}", f"{one.whole_max_ms:.0f}", f"{one.slowest_to_median:.2f}",
             f"{one.tokens_per_s:,.0f}", f"{ratio['token_rate']:.1%}" if added else "",
-            f"{ratio['tokens_per_piece']:.2f}", str(one.lost),
+            f"{ratio['tokens_per_piece']:.2f}", str(one.lost), f"{one.other_cores:.2f}",
         ])  # fmt: skip
         used = one.cpu_s_per_1000_tokens
         cells = [f"{used[name]:.4f}" if name in used else "" for name in PROCESSES]
-        cpu.append([str(one.streams), one.way, *cells, f"{platform_us(one):.0f} us/token" if added else ""])
+        cpu.append([str(one.streams), one.start, one.way, *cells, f"{platform_us(one):.0f} us/token" if added else ""])
     parts = [
-        "Streamed chat; times in ms, medians over rounds; all streams of a round start at once",
+        "Streamed chat; times in ms, medians over rounds; a round's streams start at once or spread over one stream's "
+        "length; other cores = CPU taken by processes that have no part in it",
         columns(rows),
         "CPU seconds per 1,000 tokens; platform = edge + agent_fn + valkey",
         columns(cpu),

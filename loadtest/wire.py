@@ -44,12 +44,17 @@ def _joined_chunks(data: bytes) -> bytes:
         end = data.find(b"\r\n", position)
         if end < 0:
             raise WireError("the body ends in the middle of a chunk")
-        size = int(data[position:end].partition(b";")[0], 16)
+        try:
+            size = int(data[position:end].partition(b";")[0], 16)
+        except ValueError:
+            raise WireError("the body is not made of chunks") from None
         position = end + 2
         if not size:
             return b"".join(parts)
         if len(data) < position + size + 2:
             raise WireError("the body ends in the middle of a chunk")
+        if data[position + size : position + size + 2] != b"\r\n":
+            raise WireError("the body is not made of chunks")
         parts.append(data[position : position + size])
         position += size + 2
 
