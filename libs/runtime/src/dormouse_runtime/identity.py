@@ -135,7 +135,8 @@ class TokenVerifier:
             raise _refused("it is longer than 8 KB")
         try:
             claims = self._claims(token)
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, ArithmeticError, RecursionError, TypeError, ValueError) as error:
+            # Besides PyJWT's own: what JSON can make of a number or of depth, and PyJWT doesn't expect.
             raise _refused(_why(error)) from error
         identity = _identity_of(claims)
         if len(self._cache) >= _CACHE_LIMIT:
@@ -175,7 +176,7 @@ def _identity_of(claims: dict[str, Any]) -> Identity:
     return Identity(tenant, user, frozenset(scope.split()), run_id, issuer)
 
 
-def _why(error: jwt.PyJWTError) -> str:
+def _why(error: Exception) -> str:
     if isinstance(error, jwt.ExpiredSignatureError):
         return "it has expired"
     if isinstance(error, jwt.ImmatureSignatureError):

@@ -7,6 +7,7 @@ trusted keys, whose older entries stay: that is a rotation without downtime.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import secrets
@@ -23,16 +24,11 @@ class KeyFileError(ValueError):
 
 
 def generate_key() -> tuple[dict[str, str], dict[str, str]]:
-    """A new Ed25519 pair as (private JWK, public JWK), with the same random kid."""
+    """A new Ed25519 pair as (private JWK, public JWK); their kid is the thumbprint of RFC 7638."""
     key = Ed25519PrivateKey.generate()
-    public = {
-        "kty": "OKP",
-        "crv": "Ed25519",
-        "kid": secrets.token_hex(8),
-        "use": "sig",
-        "alg": "EdDSA",
-        "x": _encode(key.public_key().public_bytes_raw()),
-    }
+    x = _encode(key.public_key().public_bytes_raw())
+    thumbprint = hashlib.sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest()
+    public = {"kty": "OKP", "crv": "Ed25519", "kid": _encode(thumbprint), "use": "sig", "alg": "EdDSA", "x": x}
     return {**public, "d": _encode(key.private_bytes_raw())}, public
 
 

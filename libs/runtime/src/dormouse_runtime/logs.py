@@ -148,6 +148,7 @@ class _QueueHandler(logging.Handler):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
+        self._stream = stream  # closing it, which its end of life does, would close the descriptor under the writer
         self._write = _writer(stream)
         self._changed = threading.Condition()
         self._lines: list[str] = []

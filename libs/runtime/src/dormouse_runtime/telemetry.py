@@ -25,7 +25,7 @@ RPC_STATUS_CODE: Final = "rpc.response.status_code"
 
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_TRACESTATE_LIMIT: Final = 512
+_TRACESTATE: Final = re.compile(r"[\x20-\x7e]{1,512}")
 
 _tracing: Tracing | None = None
 _passed_on: Final[ContextVar[tuple[tuple[str, str], ...]]] = ContextVar("dormouse_trace", default=())
@@ -109,7 +109,8 @@ def continue_trace(carrier: Mapping[str, Any]) -> None:
     if not isinstance(traceparent, str) or not _TRACEPARENT.fullmatch(traceparent):
         return
     tracestate = carrier.get("tracestate")
-    if isinstance(tracestate, str) and 0 < len(tracestate) <= _TRACESTATE_LIMIT:
+    # gRPC fails a call whose metadata holds anything else, and this text comes from outside.
+    if isinstance(tracestate, str) and _TRACESTATE.fullmatch(tracestate):
         _passed_on.set((("traceparent", traceparent), ("tracestate", tracestate)))
     else:
         _passed_on.set((("traceparent", traceparent),))
