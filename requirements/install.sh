@@ -74,6 +74,10 @@ fi
 
 VIRTUAL_ENV=$(cd "$venv" && pwd)
 export VIRTUAL_ENV
+# Like pip, trust what the machine trusts: behind a company's proxy uv's own certificates do not do.
+for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+  if [ -s "$bundle" ]; then export UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-1}; fi
+done
 what="installing $(grep -c '==' "requirements/$group.txt") locked packages"
 say "$what ($group)"
 patiently "$what" "$venv/bin/uv" pip install --quiet --compile-bytecode --require-hashes -r "requirements/$group.txt"

@@ -27,6 +27,13 @@ def main() -> int:
     except DevstackError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except PermissionError as error:
+        print(
+            f"error: {error.filename}: permission denied. Does it belong to another user who ran Dormouse here? Go on as"
+            " that user, or name another folder with DORMOUSE_HOME.",
+            file=sys.stderr,
+        )
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read our output has enough

@@ -22,16 +22,17 @@ class Account:
 def server_account(folder: Path) -> Account | None:
     """The unprivileged account for a server that refuses root. None: we are not root, so it runs as we do.
 
-    Where `folder` has an owner already who is not root, it is that one: a person may try it both ways.
+    Where `folder`, or the nearest folder above it that is not root's, belongs to somebody with a name, it is that one:
+    who tried it as an ordinary user first, or works with sudo in a checkout of their own, can go on either way.
     """
     if os.geteuid() != 0:
         return None
-    if folder.exists() and (uid := folder.stat().st_uid) != 0:
-        try:
-            entry = pwd.getpwuid(uid)
-        except KeyError:
-            pass
-        else:
+    for place in (folder, *folder.parents):
+        if place.exists() and (uid := place.stat().st_uid) != 0:
+            try:
+                entry = pwd.getpwuid(uid)
+            except KeyError:
+                break
             return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
     for name in NAMES:
         try:

@@ -14,9 +14,10 @@ import sys
 import time
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
+SECBIT_NO_SETUID_FIXUP = 4
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -48,7 +49,8 @@ def become(uid: int, gid: int, *, read_search: bool) -> None:
     """Give up root for good; with `read_search` keep the one capability that passes closed folders."""
     try:
         if read_search and _on_linux():
-            _libc().prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+            # Keeps the capabilities over setuid, and lets access(2), which programs ask first, count them.
+            _libc().prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
