@@ -8,11 +8,12 @@ from dormouse.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from dormouse_runtime.server import Function
 
 from agent_fn.agents.registry import load_agents
-from agent_fn.executor import Executor
+from agent_fn.executor import Executor, Means
 from agent_fn.models.catalog import ModelCatalog
 from agent_fn.models.ollama.client import OllamaClient, Timeouts
 from agent_fn.servicer import AgentServicer
 from agent_fn.settings import Settings
+from agent_fn.threads.store import Threads
 
 SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
 
@@ -26,8 +27,9 @@ async def open_function(settings: Settings) -> AsyncIterator[Function]:
     )
     async with OllamaClient.open(settings.ollama_url, timeouts) as client:
         catalog = ModelCatalog(client, default_model=settings.default_model, prefill=settings.prefill)
-        executor = Executor(agents, catalog, client, budget_s=settings.execute_budget_s)
-        servicer = AgentServicer(executor, catalog)
+        threads = Threads(settings.postgres_url)
+        executor = Executor(agents, Means(catalog, client, threads), budget_s=settings.execute_budget_s)
+        servicer = AgentServicer(executor, catalog, threads)
         try:
             yield Function(
                 services={SERVICE: partial(agent_service_pb2_grpc.add_AgentServiceServicer_to_server, servicer)},
@@ -36,6 +38,7 @@ async def open_function(settings: Settings) -> AsyncIterator[Function]:
             )
         finally:
             await catalog.aclose()
+            await threads.aclose()
 
 
 async def _is_ready() -> bool:

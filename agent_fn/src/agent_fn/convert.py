@@ -13,6 +13,7 @@ from agent_fn.conversation import ImagePart, Message, Role, TextPart, ToolCall
 from agent_fn.generation import GenerationOptions, ToolDefinition
 from agent_fn.models.catalog import Overview
 from agent_fn.runs import RunRequest, ThreadRef
+from agent_fn.threads.store import ThreadState
 
 _ROLES: Final[Mapping[message_pb2.Role.ValueType, Role]] = {
     message_pb2.ROLE_SYSTEM: "system",
@@ -24,6 +25,7 @@ _PROTO_ROLES: Final = {role: number for number, role in _ROLES.items()}
 _MEDIA_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
 _IMAGE_BYTES: Final = 8 * 1024 * 1024
 _STOPS: Final = 16
+_PRUNED_THREADS: Final = 1000
 
 
 def run_request(request: agent_service_pb2.ExecuteRequest, tenant: str) -> RunRequest:
@@ -201,6 +203,32 @@ def execute_response(happened: Sequence[events.Event]) -> agent_service_pb2.Exec
     for event in happened:
         _FILL[type(event)](add(), event)
     return response
+
+
+def thread_state_request(request: agent_service_pb2.GetThreadStateRequest, tenant: str) -> ThreadRef:
+    """Raises DormouseError(INVALID_ARGUMENT)."""
+    if not request.thread_id:
+        raise errors.invalid_argument("There is no thread_id.")
+    return ThreadRef(tenant, request.thread_id, request.checkpoint_id)
+
+
+def thread_state_response(state: ThreadState) -> agent_service_pb2.GetThreadStateResponse:
+    """A thread as of a checkpoint."""
+    return agent_service_pb2.GetThreadStateResponse(
+        checkpoint_id=state.checkpoint_id,
+        messages=[message_to_proto(message) for message in state.messages],
+        values_json=orjson.dumps(state.values).decode(),
+    )
+
+
+def prune_request(request: agent_service_pb2.PruneThreadsRequest, tenant: str) -> tuple[Sequence[ThreadRef], bool]:
+    """The threads, and whether nothing of them is to stay. Raises DormouseError(INVALID_ARGUMENT)."""
+    if request.mode not in (agent_service_pb2.PRUNE_MODE_KEEP_LATEST, agent_service_pb2.PRUNE_MODE_DELETE):
+        raise errors.invalid_argument("There is no mode.")
+    if len(request.thread_ids) > _PRUNED_THREADS:
+        raise errors.invalid_argument(f"There are more than {_PRUNED_THREADS} threads.")
+    refs = [ThreadRef(tenant, thread_id) for thread_id in request.thread_ids]
+    return refs, request.mode == agent_service_pb2.PRUNE_MODE_DELETE
 
 
 def _delta(proto: run_event_pb2.MessageDelta | run_event_pb2.ReasoningDelta, event: events.Delta) -> None:

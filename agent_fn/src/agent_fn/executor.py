@@ -4,19 +4,21 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
 from agent_fn import errors
-from agent_fn.agents.agent import Agent
+from agent_fn.agents.agent import Agent, AgentGraph
 from agent_fn.agents.context import Phase, Progress, RunContext
-from agent_fn.events import FinishReason, Handoff, RunFinished
+from agent_fn.events import CheckpointSaved, FinishReason, Handoff, RunFinished
 from agent_fn.models.catalog import ModelCatalog
 from agent_fn.models.port import Model, ModelDescription
 from agent_fn.outbox import Outbox
 from agent_fn.runs import RunRequest
+from agent_fn.threads.store import Threads
 
 _logger = logging.getLogger(__name__)
 # A message that takes longer than this many budgets is broken off, where its model can go on with it.
@@ -27,13 +29,21 @@ _DRAIN_RESERVE = 0.2
 _DRAIN_RESERVE_MOST_S = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What runs are made with."""
+
+    catalog: ModelCatalog
+    models: Model
+    threads: Threads
+
+
 class Executor:
     """Runs what is asked for until the process is to stop."""
 
-    def __init__(self, agents: Mapping[str, Agent], catalog: ModelCatalog, models: Model, *, budget_s: float) -> None:
+    def __init__(self, agents: Mapping[str, Agent], means: Means, *, budget_s: float) -> None:
         self.agents = agents
-        self._catalog = catalog
-        self._models = models
+        self._means = means
         self._budget_s = budget_s
         self._running: set[Execution] = set()
         self._draining = False
@@ -49,7 +59,7 @@ class Executor:
         agent = self.agents.get(request.agent_id)
         if agent is None:
             raise errors.agent_not_found(request.agent_id)
-        execution = Execution(request, agent, self._catalog, self._models, request.budget_s or self._budget_s)
+        execution = Execution(request, agent, self._means, request.budget_s or self._budget_s)
         self._running.add(execution)
         try:
             yield execution.outbox
@@ -82,14 +92,11 @@ class Executor:
 class Execution:
     """One attempt of a run, as a task that fills an outbox."""
 
-    def __init__(
-        self, request: RunRequest, agent: Agent, catalog: ModelCatalog, models: Model, budget_s: float
-    ) -> None:
+    def __init__(self, request: RunRequest, agent: Agent, means: Means, budget_s: float) -> None:
         self.outbox = Outbox()
         self._request = request
         self._agent = agent
-        self._catalog = catalog
-        self._models = models
+        self._means = means
         self._budget_s = budget_s
         self._model: ModelDescription | None = None
         self._progress = Progress()
@@ -150,24 +157,38 @@ class Execution:
 
     async def _run(self) -> None:
         request = self._request
-        self._model = await self._catalog.resolve(request.model)
+        self._model = await self._means.catalog.resolve(request.model)
         context = RunContext(
             run_id=request.run_id,
             model=self._model,
-            models=self._models,
+            models=self._means.models,
             options=request.options,
             client_tools=request.client_tools,
             recovery=request.recovery,
             progress=self._progress,
             flow=self.outbox,
         )
-        finish_reason = ""
         put = self.outbox.put
-        stream = self._agent.graph.astream(
-            {"messages": request.input},
+        if request.thread is None:
+            put([RunFinished(await self._stream(self._agent.graph, context))])
+            return
+        thread = await self._means.threads.begin(request.thread, request.run_id)
+        put([CheckpointSaved(thread.base, is_base=True)])
+        # The agent's graph is shared, the saver is this run's.
+        graph = self._agent.graph.copy({"checkpointer": thread.checkpointer})
+        finish_reason = await self._stream(graph, context, config=thread.config, durability="exit")
+        put([RunFinished(finish_reason)])
+        await thread.prune()
+
+    async def _stream(self, graph: AgentGraph, context: RunContext, **options: Any) -> FinishReason:
+        """Runs the graph; what its nodes write goes to the outbox."""
+        put, finish_reason = self.outbox.put, ""
+        stream = graph.astream(
+            {"messages": self._request.input},
             context=context,
             control=self._control,
             stream_mode=["custom", "values"],
+            **options,
         )
         async with aclosing(cast("AsyncGenerator[tuple[str, Any], None]", stream)) as chunks:
             async for mode, payload in chunks:
@@ -175,4 +196,4 @@ class Execution:
                     put(payload)
                 else:
                     finish_reason = payload.get("finish_reason", "")
-        put([RunFinished(FinishReason[finish_reason])])
+        return FinishReason[finish_reason]

@@ -7,10 +7,17 @@ from dormouse.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from dormouse_runtime.identity import current_identity
 from dormouse_runtime.logs import bind
 
-from agent_fn import errors
-from agent_fn.convert import execute_response, list_agents_response, run_request
+from agent_fn.convert import (
+    execute_response,
+    list_agents_response,
+    prune_request,
+    run_request,
+    thread_state_request,
+    thread_state_response,
+)
 from agent_fn.executor import Executor
 from agent_fn.models.catalog import ModelCatalog
+from agent_fn.threads.store import Threads
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -18,9 +25,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     """Errors are raised as DormouseError and mapped by the runtime's interceptor."""
 
-    def __init__(self, executor: Executor, catalog: ModelCatalog) -> None:
+    def __init__(self, executor: Executor, catalog: ModelCatalog, threads: Threads) -> None:
         self._executor = executor
         self._catalog = catalog
+        self._threads = threads
 
     # It writes itself, which grpc.aio allows and its type stubs do not know.
     async def Execute(  # type: ignore[override]  # noqa: N802 - the name in the proto
@@ -43,10 +51,13 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         self, request: agent_service_pb2.GetThreadStateRequest, context: Context
     ) -> agent_service_pb2.GetThreadStateResponse:
         """Reads a thread of the caller's tenant."""
-        raise errors.database_unavailable()
+        state = await self._threads.state(thread_state_request(request, current_identity().tenant))
+        return thread_state_response(state)
 
     async def PruneThreads(  # noqa: N802
         self, request: agent_service_pb2.PruneThreadsRequest, context: Context
     ) -> agent_service_pb2.PruneThreadsResponse:
         """Prunes threads of the caller's tenant."""
-        raise errors.database_unavailable()
+        refs, delete = prune_request(request, current_identity().tenant)
+        await self._threads.prune(refs, delete=delete)
+        return agent_service_pb2.PruneThreadsResponse()

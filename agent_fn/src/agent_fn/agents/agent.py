@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
+from langgraph.channels import UntrackedValue
 from langgraph.graph.state import CompiledStateGraph
 
 from agent_fn.agents.context import RunContext
@@ -11,10 +12,13 @@ from agent_fn.conversation import Message, merge_messages
 
 
 class ConversationState(TypedDict):
-    """What every agent's state holds at least. `finish_reason` is the name of an events.FinishReason."""
+    """What every agent's state holds at least.
+
+    `finish_reason` is the name of an events.FinishReason; it belongs to the run and is not stored with the thread.
+    """
 
     messages: Annotated[list[Message], merge_messages]
-    finish_reason: str
+    finish_reason: Annotated[str, UntrackedValue]
 
 
 AgentGraph = CompiledStateGraph[Any, RunContext, Any, Any]
