@@ -29,8 +29,8 @@ def main() -> int:
         return 1
     except PermissionError as error:
         print(
-            f"error: {error.filename}: permission denied. Does it belong to another user who ran Dormouse here? Go on as"
-            " that user, or name another folder with DORMOUSE_HOME.",
+            f"error: {error.filename}: permission denied. Does it belong to another user who ran Dormouse here? Go on"
+            " as that user, or name another folder with DORMOUSE_HOME.",
             file=sys.stderr,
         )
         return 1

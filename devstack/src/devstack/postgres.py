@@ -63,7 +63,7 @@ class Postgres:
         self._binaries = _binaries()
         self._account = server_account(folder)
         self._on_line = on_line
-        self._read_search = False
+        self._account_options: tuple[str, ...] = ()
         self._log = log
         self.uses_socket = len(os.fsencode(folder / f".s.PGSQL.{port}.lock")) <= MAX_SOCKET_PATH
         self._settings = {
@@ -107,10 +107,7 @@ class Postgres:
         """Make the cluster when it is not there yet, start it, and return when it takes queries."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._account is not None:
-            await asyncio.to_thread(_hand_over, self.folder, self._account)
-            self._read_search = not all(
-                can_read(self._account, path) for path in (self.folder.parent, *_probes(self._binaries))
-            )
+            self._account_options = await asyncio.to_thread(_hand_over, self.folder, self._account, self._binaries)
         self.folder.chmod(0o700)
         fresh = not self.exists
         if fresh:
@@ -138,7 +135,7 @@ class Postgres:
             env=_environment(),
             log=self._log,
             account=self._account,
-            read_search=self._read_search,
+            account_options=self._account_options,
             parent_death_signal=signal.SIGINT,
             stop_signal=signal.SIGINT,
             on_line=self._on_line,
@@ -154,7 +151,7 @@ class Postgres:
         password_file = self.folder / "password"
         password_file.touch(mode=0o600)
         password_file.write_text(self._passwords.superuser)
-        if self._account is not None:
+        if self._account is not None and "--disguise" not in self._account_options:
             os.chown(password_file, self._account.uid, self._account.gid)
         initdb = Process(
             "initdb",
@@ -166,7 +163,7 @@ class Postgres:
             env=_environment(),
             log=self._log,
             account=self._account,
-            read_search=self._read_search,
+            account_options=self._account_options,
         )
         try:
             await initdb.start()
@@ -272,13 +269,18 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "TZ": "UTC", "LC_ALL": "C"}
 
 
-def _hand_over(folder: Path, account: Account) -> None:
-    """Give the folder and all in it to the account; quick where it has them already."""
-    if folder.stat().st_uid != account.uid:
-        for parent, _, files in os.walk(folder):
-            os.chown(parent, account.uid, account.gid)
-            for name in files:
-                os.chown(Path(parent) / name, account.uid, account.gid, follow_symlinks=False)
+def _hand_over(folder: Path, account: Account, binaries: Path) -> tuple[str, ...]:
+    """Give the folder and all in it to the account; return what the launcher has to know to become it."""
+    try:
+        if folder.stat().st_uid != account.uid:
+            for parent, _, files in os.walk(folder):
+                os.chown(parent, account.uid, account.gid)
+                for name in files:
+                    os.chown(Path(parent) / name, account.uid, account.gid, follow_symlinks=False)
+    except OSError:  # a root that is confined to its own files
+        return ("--disguise",)
+    readable = all(can_read(account, path) for path in (folder.parent, *_probes(binaries)))
+    return () if readable else ("--read-search",)
 
 
 def _processes_in(data: Path) -> list[psutil.Process]:

@@ -19,8 +19,8 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 class Process:
     """A program under our care. It can be started again after it ended.
 
-    The program leads a session of its own, so the terminal's Ctrl-C reaches only us, and it gets `parent_death_signal`
-    when we die, however we die.
+    `account` is who it runs as, with `account_options` of the launcher. The program leads a session of its own, so the
+    terminal's Ctrl-C reaches only us, and it gets `parent_death_signal` when we die, however we die.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Process:
         log: Path,
         cwd: Path | None = None,
         account: Account | None = None,
-        read_search: bool = False,
+        account_options: Sequence[str] = (),
         parent_death_signal: signal.Signals = signal.SIGKILL,
         stop_signal: signal.Signals = signal.SIGTERM,
         on_line: Callable[[str], None] | None = None,
@@ -44,7 +44,7 @@ class Process:
         self.log = LogPump(log, on_line)
         self._cwd = cwd
         self._account = account
-        self._read_search = read_search
+        self._account_options = tuple(account_options)
         self._parent_death_signal = parent_death_signal
         self._stop_signal = stop_signal
         self._child: asyncio.subprocess.Process | None = None
@@ -53,9 +53,7 @@ class Process:
         """Start the program. Returns once it runs, which says nothing about its being ready."""
         launch = [sys.executable, "-I", "-S", str(LAUNCHER)]
         if self._account is not None:
-            launch += ["--user", f"{self._account.uid}:{self._account.gid}"]
-            if self._read_search:
-                launch.append("--read-search")
+            launch += ["--user", f"{self._account.uid}:{self._account.gid}", *self._account_options]
         launch += [str(os.getpid()), str(int(self._parent_death_signal))]
         output = self.log.open()
         try:

@@ -94,7 +94,7 @@ async def daemon(settings: Settings, model: str, report_to: int) -> int:
 
     try:
         await supervisor.run(on_ready)
-    except DevstackError as error:
+    except (DevstackError, OSError) as error:
         pipe.send({"failed": str(error), "log": error.log if isinstance(error, StartError) else []})
         return 1
     return 0
