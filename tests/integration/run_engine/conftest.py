@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,6 +14,7 @@ from dormouse_runtime.identity import TokenIssuer
 from edge.database import Database
 from edge.runs import AgentClient, EngineSettings, RunEngine, RunStore, open_engine
 from edge.runs.model import RunSpec
+from edge.runs.redis_link import make_client
 
 from tests.integration.run_engine.scripted_agent import ScriptedAgent, serving
 from tests.stack import Stack, Tenant
@@ -30,7 +31,7 @@ class Bench:
     address: str
     tenant: Tenant
     exits: AsyncExitStack
-    replicas: dict[RunEngine, asyncio.Event] = field(default_factory=dict)
+    ends: dict[RunEngine, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
     async def replica(self, redis_url: str = "", database_url: str = "") -> RunEngine:
         """Another replica of the engine."""
@@ -56,14 +57,36 @@ class Bench:
 
         task = asyncio.create_task(live())
         engine: RunEngine = await opened
-        self.replicas[engine] = stop
 
         async def end() -> None:
             stop.set()
             await task
 
+        self.ends[engine] = end
         self.exits.push_async_callback(end)
         return engine
+
+    async def said(self, engine: RunEngine, run_id: str, text: str) -> None:
+        """Waits until the run's log holds this text."""
+        seen: list[RunEvent] = []
+        async with aclosing(engine.events(self.tenant.id, run_id)) as batches:
+            async for batch in batches:
+                seen += batch
+                if text in text_of(seen):
+                    return
+
+    async def stop(self, engine: RunEngine) -> None:
+        """Stops a replica in order."""
+        await self.ends[engine]()
+
+    async def kill(self, engine: RunEngine) -> None:
+        """Ends a replica without its saying so."""
+        engine._replicas.release = _nothing  # type: ignore[method-assign]
+        await self.ends[engine]()
+
+    def silence_heartbeat(self, engine: RunEngine) -> None:
+        """Lets a replica look dead to the others while it lives on."""
+        engine._replicas._redis = make_client("redis://127.0.0.1:1")
 
     def spec(self, text: str = "hi", **fields: object) -> RunSpec:
         """A run of this test's tenant."""
@@ -76,15 +99,17 @@ class Bench:
         database = Database(self.stack.database.url)
         await database.open()
         async with database.tenant(self.tenant.id) as connection:
-            await connection.execute(
-                "insert into threads (id, tenant_id) values (%s, %s)", (thread_id, self.tenant.id)
-            )
+            await connection.execute("insert into threads (id, tenant_id) values (%s, %s)", (thread_id, self.tenant.id))
         await database.close()
         return thread_id
 
     async def read(self, engine: RunEngine, run_id: str, after: int = 0) -> list[RunEvent]:
         """Every event behind `after`."""
         return [event async for batch in engine.events(self.tenant.id, run_id, after) for event in batch]
+
+
+async def _nothing() -> None:
+    """What a replica that is killed says."""
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import grpc
 import grpc.aio
 from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest, ExecuteResponse
 from dormouse.agent.v1.agent_service_pb2_grpc import AgentServiceServicer, add_AgentServiceServicer_to_server
@@ -17,6 +18,7 @@ from dormouse.agent.v1.run_event_pb2 import (
     RunFinished,
     UsageReported,
 )
+from dormouse_runtime.errors import DormouseError, abort
 
 Script = Callable[[ExecuteRequest], AsyncGenerator[RunEvent, None]]
 
@@ -28,11 +30,19 @@ class ScriptedAgent(AgentServiceServicer):
         self.script: Script = saying("hello")
         self.requests: list[ExecuteRequest] = []
         self.cancelled: list[str] = []
+        self.refusal: int | None = None
+        """An ErrorReason that every call is refused with."""
+        self.failures: list[grpc.StatusCode] = []
+        """Bare statuses that the next calls end with, as when a process dies."""
 
     async def Execute(  # type: ignore[override]  # noqa: N802 - gRPC's name
         self, request: ExecuteRequest, context: grpc.aio.ServicerContext[ExecuteRequest, ExecuteResponse]
     ) -> AsyncIterator[ExecuteResponse]:
         self.requests.append(request)
+        if self.failures:
+            await context.abort(self.failures.pop(0), "gone")
+        if self.refusal is not None:
+            await abort(context, DormouseError(self.refusal, "Refused."))
         finished = False
         try:
             async for event in self.script(request):

@@ -83,7 +83,8 @@ class RunEngine:
         self._store = store
         self._redis = redis
         self._executions: dict[str, Execution] = {}
-        self._policy = RetryPolicy()
+        self.policy = RetryPolicy()
+        """How failed attempts are repeated, from the next run on."""
         self._writer = LogWriter(
             settings.redis_url,
             settings.replica_id,
@@ -249,7 +250,7 @@ class RunEngine:
             submit=self._writer.submit,
             bury_orphan=self._bury_orphan,
             may_start=may_start,
-            policy=self._policy,
+            policy=self.policy,
         )
         self._executions[run.id] = execution
         metrics.LIVE_RUNS.inc()
