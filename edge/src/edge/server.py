@@ -77,11 +77,13 @@ class EdgeServer(uvicorn.Server):
             farewell.cancel()
             if self._metrics is not None:
                 await self._metrics.aclose()
+            _log.info("stopped")
 
 
 def serve(settings: Settings) -> int:
     """Runs the edge until SIGTERM or SIGINT; the exit status."""
     logs.configure("edge", settings.log_level, settings.log_format)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # what it says of its own start is said below
     telemetry.setup("edge", os.environ)
     lifecycle = Lifecycle()
     config = uvicorn.Config(

@@ -1,0 +1,143 @@
+"""API keys: their form, and what is believed of them while Postgres comes and goes."""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from devstack.credentials import make_api_key
+from dormouse.common.v1.error_pb2 import ErrorReason
+from dormouse_runtime.errors import DormouseError
+from edge.auth import keys
+from edge.auth.authenticator import BELIEVED_S, REFRESH_S, STALE_S, UNKNOWN_S, Authenticator, Caller
+from edge.database import Database
+
+from tests.stack import Fleet, Stack, Tenant
+
+
+def test_a_new_key_is_well_formed_and_so_are_those_that_other_parts_make() -> None:
+    assert keys.is_well_formed(keys.generate())
+    assert keys.is_well_formed(make_api_key())
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda key: key[:-1],
+        lambda key: key + "a",
+        lambda key: key + "\n",
+        lambda key: key.replace("live", "test"),
+        lambda key: key[:20] + ("a" if key[20] != "a" else "b") + key[21:],
+        lambda key: key[:20] + "ä" + key[21:],
+        lambda key: "",
+    ],
+)
+def test_a_mistyped_key_is_known_without_asking(spoil: Callable[[str], str]) -> None:
+    assert not keys.is_well_formed(spoil(keys.generate()))
+
+
+def test_what_is_stored_is_a_mac() -> None:
+    key = keys.generate()
+    assert keys.mac(b"pepper", key) == hmac.new(b"pepper", key.encode(), hashlib.sha256).digest()
+
+
+class Clock:
+    """Time as the test wants it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def revoke(owner_url: str, tenant: Tenant) -> None:
+    async with await psycopg.AsyncConnection.connect(owner_url) as connection:
+        await connection.execute("update api_keys set revoked_at = now() where tenant_id = %s", [tenant.id])
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pepper(stack: Stack) -> bytes:
+    return stack.credentials.pepper.read_bytes().strip()
+
+
+async def test_a_key_speaks_for_its_owner_and_an_unknown_one_for_nobody(
+    stack: Stack, tenant: Tenant, clock: Clock, pepper: bytes
+) -> None:
+    database = Database(stack.database.url)
+    await database.open()
+    authenticator = Authenticator(database, pepper, clock)
+    try:
+        answers = await asyncio.gather(*(authenticator.authenticate(tenant.api_key) for _ in range(50)))
+        assert {(caller.tenant, caller.user) for caller in answers if caller} == {(tenant.id, tenant.user)}
+        assert None not in answers
+        stranger = keys.generate()
+        assert await authenticator.authenticate(stranger) is None
+        assert await authenticator.authenticate("dm_live_short") is None
+    finally:
+        await authenticator.close()
+        await database.close()
+
+
+async def test_a_revocation_counts_within_a_minute(stack: Stack, tenant: Tenant, clock: Clock, pepper: bytes) -> None:
+    database = Database(stack.database.url)
+    await database.open()
+    authenticator = Authenticator(database, pepper, clock)
+    try:
+        assert await authenticator.authenticate(tenant.api_key)
+        await revoke(stack.database.owner_url, tenant)
+        clock.now += REFRESH_S - 1
+        assert await authenticator.authenticate(tenant.api_key), "within the first seconds the memory is believed"
+        clock.now += 2
+        assert await authenticator.authenticate(tenant.api_key), "the question is under way"
+        clock.now += BELIEVED_S - REFRESH_S
+        assert BELIEVED_S < 60
+        assert await authenticator.authenticate(tenant.api_key) is None
+        clock.now += UNKNOWN_S + 1
+        assert await authenticator.authenticate(tenant.api_key) is None
+    finally:
+        await authenticator.close()
+        await database.close()
+
+
+async def test_known_keys_outlive_a_database_that_is_away_and_unknown_ones_are_told_to_come_back(
+    fleet: Fleet, clock: Clock, pepper: bytes
+) -> None:
+    postgres = await fleet.postgres()
+    tenant, other = await postgres.tenant(), await postgres.tenant()
+    database = Database(postgres.url, timeout_s=0.3)
+    await database.open()
+    authenticator = Authenticator(database, pepper, clock)
+    try:
+        caller = await authenticator.authenticate(tenant.api_key)
+        assert isinstance(caller, Caller)
+        await postgres.stop()
+        clock.now += BELIEVED_S + 1
+        assert await authenticator.authenticate(tenant.api_key) == caller
+        started = asyncio.get_running_loop().time()
+        assert await authenticator.authenticate(tenant.api_key) == caller
+        assert asyncio.get_running_loop().time() - started < 0.1, "nobody waits again for a database just found away"
+        with pytest.raises(DormouseError) as caught:
+            await authenticator.authenticate(other.api_key)
+        assert caught.value.reason == ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE
+        clock.now += STALE_S
+        with pytest.raises(DormouseError):
+            await authenticator.authenticate(tenant.api_key)
+        await postgres.resume()
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    assert await authenticator.authenticate(other.api_key)
+                    break
+                except DormouseError:
+                    await asyncio.sleep(0.1)
+    finally:
+        await authenticator.close()
+        await database.close()
