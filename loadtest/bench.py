@@ -157,7 +157,7 @@ def _parse(argv: Sequence[str]) -> tuple[Settings, Path]:
         "--json", type=Path, default=Path(".dormouse/bench.json"), metavar="PATH", help="where the JSON goes"
     )
     arguments = parser.parse_args(argv)
-    quick = {"levels": (1, 8), "rounds": 1, "idle": 20, "cold_starts": 1} if arguments.quick else {}
+    quick = {"levels": (1, 8), "rounds": 1, "tokens": 16, "idle": 20, "cold_starts": 1} if arguments.quick else {}
     chosen: dict[str, object] = {"levels": arguments.streams, "rounds": arguments.rounds, "models": arguments.models}
     chosen["starts"] = arguments.starts
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items() if value}

@@ -1,4 +1,16 @@
-"""The control API of the simulation, under /_sim: knobs, faults, and the log of requests."""
+"""The control API of the simulation, under /_sim: knobs, faults, and the log of requests.
+
+GET PUT /_sim/config        the knobs of settings.Simulation; PUT changes those it names
+GET DELETE /_sim/faults     what is waiting to strike
+PUT POST /_sim/faults       replace or add: one fault or {"faults": [...]}; its fields and kinds are in faults.py
+GET DELETE /_sim/requests   the log, oldest first; query: state (several with commas), endpoint, model, id, after (an id),
+                            tokens (at least so many sent), contains (a text in the messages)
+GET /_sim/requests/{id}     one of them with the body that was sent
+GET /_sim/wait              the same query, answered as soon as `count` (1) match; 408 after `timeout_s` (10)
+
+A request is queued, loading, prefilling, streaming and then done, failed (a fault, an error) or aborted (its client
+left); `times` holds the unix seconds at which each state began.
+"""
 
 from __future__ import annotations
 

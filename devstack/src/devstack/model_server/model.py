@@ -31,8 +31,13 @@ def answer(model: Model, call: Call, simulated_tokens: int) -> Answer:
 
 
 def prompt_tokens(call: Call) -> int:
-    """Tokens of the prompt: all messages, four more for each, and the tools."""
+    """Tokens of the prompt: all messages, four more for each, and the tools.
+
+    An assistant's turn that is left open costs no more than its text: its beginning stands before every answer.
+    """
     spoken = sum(count_tokens(turn.content) + 4 for turn in call.turns)
+    if call.turns[-1].role == "assistant" and not call.turns[-1].tool_calls:
+        spoken -= 4
     return spoken + sum(count_tokens(str(tool)) for tool in call.tools)
 
 
