@@ -3,8 +3,8 @@
 GET PUT /_sim/config        the knobs of settings.Simulation; PUT changes those it names
 GET DELETE /_sim/faults     what is waiting to strike
 PUT POST /_sim/faults       replace or add: one fault or {"faults": [...]}; its fields and kinds are in faults.py
-GET DELETE /_sim/requests   the log, oldest first; query: state (several with commas), endpoint, model, id, after (an id),
-                            tokens (at least so many sent), contains (a text in the messages)
+GET DELETE /_sim/requests   the log, oldest first; query: state (several with commas), endpoint, model, id,
+                            after (an id), tokens (at least so many sent), contains (a text in the messages)
 GET /_sim/requests/{id}     one of them with the body that was sent
 GET /_sim/wait              the same query, answered as soon as `count` (1) match; 408 after `timeout_s` (10)
 
