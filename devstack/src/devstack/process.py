@@ -11,7 +11,7 @@ from pathlib import Path
 
 from devstack.accounts import Account
 from devstack.errors import StartError
-from devstack.log_pump import LogPump
+from devstack.log_pump import Life, LogPump
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 
@@ -51,25 +51,27 @@ class Process:
 
     async def start(self) -> None:
         """Start the program. Returns once it runs, which says nothing about its being ready."""
+        await self._spawn(self.log.begin())
+
+    async def _spawn(self, output: Life) -> None:
         launch = [sys.executable, "-I", "-S", str(LAUNCHER)]
         if self._account is not None:
             launch += ["--user", f"{self._account.uid}:{self._account.gid}", *self._account_options]
         launch += [str(os.getpid()), str(int(self._parent_death_signal))]
-        output = self.log.open()
         try:
             self.started_at = time.time()
             self._child = await asyncio.create_subprocess_exec(
                 *launch,
                 *self.argv,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=output.writing,
+                stderr=output.writing,
                 env=self.env,
                 cwd=self._cwd,
                 start_new_session=True,
             )
         finally:
-            os.close(output)
+            os.close(output.writing)
 
     @property
     def pid(self) -> int:
@@ -96,16 +98,19 @@ class Process:
         StartError, with the end of the log, when it ends before that or takes longer than `timeout` seconds; it is
         not running then.
         """
+        output = self.log.begin()
         try:
-            with self.log.expect(matches) as line:
-                await self.start()
-                async with asyncio.timeout(timeout):
-                    return await line
-        except EOFError:
-            code = await self.wait()
-            raise StartError(self.name, f"ended with {describe_exit(code)}", list(self.log.tail)) from None
+            async with asyncio.timeout(timeout):
+                with output.expect(matches) as line:
+                    await self._spawn(output)
+                    try:
+                        return await line
+                    except EOFError:
+                        code = await self.wait()
+            raise StartError(self.name, f"ended with {describe_exit(code)}", list(self.log.tail))
         except TimeoutError:
-            await self.kill()
+            if self.running:
+                await self.kill()
             raise StartError(self.name, f"was not ready after {timeout:.0f} s", list(self.log.tail)) from None
         except asyncio.CancelledError:
             self.send(signal.SIGKILL)

@@ -18,8 +18,8 @@ from devstack.terminal import Pipe, Terminal, readable
         ),
         (
             "edge",
-            json.dumps({"ts": "2026-11-20T09:39:49.1+00:00", "level": "error", "event": "failed", "exception": "Trace"}),
-            "09:39:49 ERROR failed\nTrace",
+            json.dumps({"ts": "2026-11-20T09:39:49.1+00:00", "level": "error", "event": "failed", "exception": "Why"}),
+            "09:39:49 ERROR failed\nWhy",
         ),
         ("agent_fn", "Fatal Python error", "Fatal Python error"),
         ("agent_fn", "{not json", "{not json"),
