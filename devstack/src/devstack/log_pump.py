@@ -6,6 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 MAX_LOG_BYTES = 16 * 1024 * 1024
@@ -30,6 +31,12 @@ class LogPump:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._life = Life(self.path, self._publish)
         return self._life
+
+    def expect(self, matches: Callable[[str], bool]) -> AbstractContextManager[asyncio.Future[str]]:
+        """Wait for a line of the life that has begun last: see Life.expect."""
+        if self._life is None:
+            raise RuntimeError(f"{self.path.stem} was never started")
+        return self._life.expect(matches)
 
     def join(self, timeout: float = 2.0) -> None:
         """Wait until all of the output is in the file, but no longer for a grandchild that still holds the pipe."""
