@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 
@@ -115,7 +115,7 @@ async def check(redis_url: str) -> bool:
     try:
         async with asyncio.timeout(2):
             if parts.scheme == "unix":
-                _, writer = await asyncio.open_unix_connection(parts.path)
+                _, writer = await asyncio.open_unix_connection(unquote(parts.path))
             else:
                 _, writer = await asyncio.open_connection(parts.hostname or "127.0.0.1", parts.port or 6379)
     except (OSError, TimeoutError):

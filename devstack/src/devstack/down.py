@@ -5,6 +5,7 @@ import time
 
 import psutil
 
+from devstack.errors import DevstackError
 from devstack.home import Home
 from devstack.leftovers import end_leftovers
 from devstack.postgres import clear_after_crash
@@ -42,7 +43,11 @@ async def _wait_unlocked(home: Home, supervisor: psutil.Process | None) -> None:
             supervisor = state.supervisor.find() if state.supervisor else None
             if supervisor is not None:
                 supervisor.terminate()
-        elif time.monotonic() > deadline:
+        if time.monotonic() > deadline:
+            if supervisor is None:
+                raise DevstackError(
+                    f"a process holds {home.root} and does not say who it is; is another command running?"
+                )
             supervisor.kill()
         await asyncio.sleep(0.05)
 

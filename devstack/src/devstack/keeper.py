@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from devstack.errors import StartError
+from devstack.errors import DevstackError, StartError
 from devstack.process import describe_exit
 from devstack.terminal import Report
 from devstack.units import Unit
@@ -59,6 +59,8 @@ class Keeper:
                 await self.unit.start()
             except StartError as error:
                 self._report.step(f"{error}: {error.log[-1] if error.log else 'it printed nothing'}")
+            except (DevstackError, OSError) as error:
+                self._report.step(f"{self.unit.name} cannot be started: {error}")
             else:
                 self._report.step(f"{self.unit.name} runs again ({time.monotonic() - began:.1f} s)")
                 self._on_change()

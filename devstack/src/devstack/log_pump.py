@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from io import FileIO
 from pathlib import Path
 
 MAX_LOG_BYTES = 16 * 1024 * 1024
@@ -61,8 +62,9 @@ class Life:
         self._waiters: list[tuple[Callable[[str], bool], asyncio.Future[str]]] = []
         self._ended = False
         self._lock = threading.Lock()
+        file = path.open("ab", buffering=0)
         reading, self.writing = os.pipe()
-        self.thread = threading.Thread(target=self._read, args=(reading,), name=f"log:{path.stem}", daemon=True)
+        self.thread = threading.Thread(target=self._read, args=(reading, file), name=f"log:{path.stem}", daemon=True)
         self.thread.start()
 
     @contextlib.contextmanager
@@ -81,8 +83,7 @@ class Life:
                 self._waiters = [entry for entry in self._waiters if entry[1] is not waiter]
             waiter.cancel()
 
-    def _read(self, reading: int) -> None:
-        file = self._path.open("ab", buffering=0)
+    def _read(self, reading: int, file: FileIO) -> None:
         try:
             with os.fdopen(reading, "rb") as stream:
                 for raw in stream:

@@ -65,7 +65,9 @@ class Postgres:
         self._on_line = on_line
         self._account_options: tuple[str, ...] = ()
         self._log = log
-        self.uses_socket = len(os.fsencode(folder / f".s.PGSQL.{port}.lock")) <= MAX_SOCKET_PATH
+        # A comma would end the path in Postgres's list of folders.
+        fits = len(os.fsencode(folder / f".s.PGSQL.{port}.lock")) <= MAX_SOCKET_PATH
+        self.uses_socket = fits and not set(',"') & set(str(folder))
         self._settings = {
             "listen_addresses": "" if self.uses_socket else "127.0.0.1",
             "unix_socket_directories": str(folder) if self.uses_socket else "",
@@ -261,7 +263,8 @@ def _binaries() -> Path:
 
 def _probes(binaries: Path) -> tuple[Path, ...]:
     installed = binaries.parent
-    return (binaries / "postgres", installed / "share/postgresql/postgres.bki", installed / "lib/postgresql/vector.so")
+    files = (binaries / "postgres", installed / "share/postgresql/postgres.bki", installed / "lib/postgresql/vector.so")
+    return tuple(file for file in files if file.exists())
 
 
 def _environment() -> dict[str, str]:

@@ -100,7 +100,10 @@ class Supervisor:
 
     def _save(self) -> None:
         self._state.processes = [_record(keeper) for keeper in self._keepers if keeper.unit.process.running]
-        self._home.save(self._state)
+        try:
+            self._home.save(self._state)
+        except OSError as error:  # a full disk, or somebody removed the folder: no reason to stop anything
+            self._report.step(f"cannot write {error.filename}: {error.strerror}")
 
 
 def _record(keeper: Keeper) -> ProcessRecord:

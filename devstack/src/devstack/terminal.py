@@ -76,7 +76,7 @@ class Terminal:
         try:
             self._stream.write(text)
             self._stream.flush()
-        except BrokenPipeError:  # nobody reads any more; the platform goes on
+        except OSError:  # the terminal has gone; the platform goes on, or ends by SIGHUP
             self._stream = open("/dev/null", "w")  # noqa: SIM115, PTH123
 
 

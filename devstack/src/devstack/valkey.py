@@ -6,6 +6,7 @@ import platform
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from devstack.errors import DevstackError
 from devstack.postgres import MAX_SOCKET_PATH
@@ -45,7 +46,7 @@ class Valkey:
     @property
     def url(self) -> str:
         if self.uses_socket:
-            return f"unix://{self.socket}"
+            return f"unix://{quote(str(self.socket))}"
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
 
     async def start(self, *, timeout: float = 30.0) -> None:
