@@ -11,6 +11,7 @@ from dormouse.agent.v1 import agent_pb2, agent_service_pb2_grpc, run_event_pb2
 from dormouse.agent.v1.agent_pb2 import RecoveredMessage, RecoveredToolResult, Recovery
 from dormouse.agent.v1.agent_service_pb2 import (
     ExecuteRequest,
+    ExecuteResponse,
     GetThreadStateRequest,
     GetThreadStateResponse,
     ListAgentsRequest,
@@ -50,6 +51,7 @@ class Caller:
         """A run's events; leaving the iteration cancels the call."""
         call = self._stub.Execute(execute, timeout=timeout, metadata=self._metadata)
         try:
+            response: ExecuteResponse
             async for response in call:
                 for event in response.events:
                     yield event
@@ -74,18 +76,22 @@ class Caller:
 
     async def start(self, execute: ExecuteRequest) -> tuple[Any, list[Event]]:
         """A run up to its first text; the call is open and the caller's to read on or to cancel."""
-        call = self._stub.Execute(execute, timeout=TIMEOUT_S, metadata=self._metadata)
+        call: Any = self._stub.Execute(execute, timeout=TIMEOUT_S, metadata=self._metadata)
         seen: list[Event] = []
         while "message_delta" not in kinds(seen):
-            seen += (await call.read()).events
+            response = await call.read()
+            seen += response.events
         return call, seen
 
     async def rest(self, call: Any) -> list[Event]:
         """What an open call still says."""
+        seen: list[Event] = []
         try:
-            return [event async for response in call for event in response.events]
+            while (response := await call.read()) is not grpc.aio.EOF:
+                seen += response.events
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from error
+        return seen
 
     async def agents(self) -> ListAgentsResponse:
         return await self._stub.ListAgents(ListAgentsRequest(), timeout=TIMEOUT_S, metadata=self._metadata)
@@ -135,6 +141,17 @@ def only(events: Sequence[Event], kind: str) -> Any:
     found = [getattr(event, kind) for event in events if event.WhichOneof("event") == kind]
     assert len(found) == 1, f"{len(found)} of {kind}"
     return found[0]
+
+
+def cut(events: Sequence[Event], pieces: int) -> list[Event]:
+    """The events of an attempt that was cut off after so many pieces, if not in the middle of one."""
+    told: list[Event] = []
+    for event in events:
+        if pieces <= 0 or event.HasField("message_finished"):
+            break
+        told.append(event)
+        pieces -= event.message_delta.pieces + event.reasoning_delta.pieces
+    return told
 
 
 def recovery(events: Sequence[Event], *, may_replace: bool = False, attempt: int = 2) -> Recovery:

@@ -123,6 +123,8 @@ class _Speech:
     def _call(self, messages: Sequence[Message]) -> ModelCall | None:
         """What the model is asked; None where the text so far has used up the limit."""
         context, told = self._context, self._continued
+        if not messages:
+            raise errors.invalid_argument("The conversation is empty.")
         _check_abilities(context, messages)
         options = context.options
         if options.reasoning is False and Capability.THINKING not in context.model.capabilities:
@@ -181,12 +183,13 @@ class _Speech:
                 ToolCallArgs(call["id"], call["arguments_json"]),
                 ToolCallFinished(call["id"]),
             )
-        told = self._continued
+        told, model = self._continued, self._context.model
         spent = told.pieces + told.reasoning_pieces
+        # The model read the beginning of its answer as a part of the prompt.
+        reread = spent if model.rereads_reasoning else told.pieces
         usage = UsageReported(
-            model=self._context.model.name,
-            # The model read the beginning of its answer as a part of the prompt.
-            prompt_tokens=max(completion.prompt_tokens - spent, 0),
+            model=model.name,
+            prompt_tokens=max(completion.prompt_tokens - reread, 0),
             completion_tokens=completion.completion_tokens + spent,
             # Ollama counts reasoning and text together; it sends a piece for each token.
             reasoning_tokens=min(self._reasoning_pieces, completion.completion_tokens + spent),

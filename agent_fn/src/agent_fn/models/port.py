@@ -25,13 +25,15 @@ class Capability(StrEnum):
 class ModelDescription:
     """A model that the model server holds.
 
-    `continues` says whether a conversation that ends in an assistant's message makes it go on with that message.
+    `continues` says whether a conversation that ends in an assistant's message makes it go on with that message, and
+    `rereads_reasoning` whether it then sees what it had thought.
     `context_length` in tokens, 0 where it is not known.
     """
 
     name: str
     capabilities: frozenset[str]
     continues: bool = False
+    rereads_reasoning: bool = False
     context_length: int = 0
     size_bytes: int = 0
     modified_unix_ms: int = 0

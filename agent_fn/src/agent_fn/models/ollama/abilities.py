@@ -16,12 +16,14 @@ _CONTINUING_RENDERERS = ("qwen3",)
 
 def describe(shown: Mapping[str, Any], tag: Mapping[str, Any], name: str) -> ModelDescription:
     """A model from /api/show and its entry in /api/tags, which may be empty."""
+    template = str(shown.get("template") or "")
     info = shown.get("model_info") or {}
     length = next((value for key, value in info.items() if key.endswith(".context_length")), 0)
     return ModelDescription(
         name=name,
         capabilities=frozenset(shown.get("capabilities") or ()),
-        continues=continues(str(shown.get("template") or ""), str(shown.get("modelfile") or "")),
+        continues=continues(template, str(shown.get("modelfile") or "")),
+        rereads_reasoning=".Thinking" in template,
         context_length=length if isinstance(length, int) else 0,
         size_bytes=tag.get("size") or 0,
         modified_unix_ms=unix_ms(str(tag.get("modified_at") or shown.get("modified_at") or "")),
