@@ -111,12 +111,9 @@ async def test_a_second_upgrade_changes_nothing_and_says_so(stack: Stack) -> Non
 async def test_the_bootstrap_key_is_stored_only_as_its_mac(stack: Stack) -> None:
     key = stack.credentials.api_key
     async with await psycopg.AsyncConnection.connect(stack.database.url) as connection:
-        rows = await (
-            await connection.execute(
-                "select tenant_id, prefix, api_keys::text from api_keys where user_id = 'bootstrap'"
-            )
-        ).fetchall()
-    assert [(row[0], row[1]) for row in rows] == [("default", key[:16])]
+        query = "select tenant_id, user_id, api_keys::text from api_keys where prefix = %s"
+        rows = await (await connection.execute(query, [key[:16]])).fetchall()
+    assert [(row[0], row[1]) for row in rows] == [("default", "bootstrap")]
     assert key not in rows[0][2]
 
 
