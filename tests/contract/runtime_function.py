@@ -33,6 +33,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Sample(agent_service_pb2_grpc.AgentServiceServicer):
     def __init__(self, draining: asyncio.Event) -> None:
         self._draining = draining
+        self.streams = 0
 
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:  # noqa: N802
         """Says who calls."""
@@ -90,9 +91,15 @@ class Sample(agent_service_pb2_grpc.AgentServiceServicer):
             ]
         return " ".join(answer.checkpoint_id for answer in answers)
 
+    async def PruneThreads(  # noqa: N802
+        self, request: pb.PruneThreadsRequest, context: Context
+    ) -> pb.PruneThreadsResponse:
+        return pb.PruneThreadsResponse()
+
     async def Execute(  # noqa: N802
         self, request: pb.ExecuteRequest, context: Context
     ) -> AsyncIterator[pb.ExecuteResponse]:
+        self.streams += 1
         what, _, detail = request.run_id.partition(":")
         try:
             match what:
@@ -151,13 +158,14 @@ async def build() -> AsyncIterator[Function]:
     async def is_ready() -> bool:
         return flag is None or _read(flag)
 
-    add = partial(agent_service_pb2_grpc.add_AgentServiceServicer_to_server, Sample(draining))
+    sample = Sample(draining)
+    add = partial(agent_service_pb2_grpc.add_AgentServiceServicer_to_server, sample)
     try:
         yield Function({"dormouse.agent.v1.AgentService": add}, is_ready, drain)
     finally:
         if os.environ.get("SAMPLE_CLOSE") == "hang":
             await asyncio.Event().wait()
-        _logger.info("closed")
+        _logger.info("closed", extra={"streams": sample.streams})
 
 
 if __name__ == "__main__":

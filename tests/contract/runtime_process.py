@@ -1,5 +1,6 @@
 """Starts the sample function as a process, and calls it as the edge would."""
 
+import asyncio
 import json
 import os
 import sys
@@ -8,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import grpc.aio
 from devstack.services import Program
 from dormouse.agent.v1 import agent_service_pb2 as pb
 from dormouse.agent.v1.agent_service_pb2_grpc import AgentServiceStub
@@ -49,9 +51,20 @@ class SampleFunction(Server):
         """What it logged so far."""
         return [json.loads(line) for line in self.log_lines if line.startswith("{")]
 
-    def entry(self, event: str) -> dict[str, Any]:
-        """The last line with that event."""
-        return [entry for entry in self.entries if entry["event"] == event][-1]
+    async def entry(self, event: str) -> dict[str, Any]:
+        """The last line with that event; waits for it, because lines come after answers."""
+        async with asyncio.timeout(5):
+            while True:
+                found = [entry for entry in self.entries if entry["event"] == event]
+                if found:
+                    return found[-1]
+                await asyncio.sleep(0.01)
+
+    async def ended(self, timeout: float = 5) -> int:
+        """The exit code, once it has ended by itself and all it printed is here."""
+        code = await asyncio.wait_for(self.process.wait(), timeout)
+        await asyncio.to_thread(self.process.log.join)
+        return code
 
     def events(self) -> list[str]:
         return [entry["event"] for entry in self.entries]
@@ -78,6 +91,13 @@ class SampleFunction(Server):
                 metadata=self.metadata() if metadata is None else metadata,
             )
         return answer.checkpoint_id
+
+
+async def next_seq(call: grpc.aio.UnaryStreamCall[pb.ExecuteRequest, pb.ExecuteResponse]) -> int:
+    """The number of the stream's next message."""
+    response = await call.read()
+    assert isinstance(response, pb.ExecuteResponse)
+    return response.events[0].seq
 
 
 @asynccontextmanager

@@ -3,6 +3,8 @@
 import base64
 import json
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -315,3 +317,13 @@ def test_a_trusted_file_that_is_broken_is_not_overwritten(tmp_path: Path) -> Non
         write_key_pair(tmp_path / "private.json", trusted)
     assert trusted.read_text() == "{"
     assert not (tmp_path / "private.json").exists()
+
+
+def test_a_rotation_from_the_command_line_keeps_the_old_key(
+    issuer: TokenIssuer, private_path: Path, trusted_path: Path
+) -> None:
+    command = [sys.executable, "-m", "dormouse_runtime.keys", str(private_path), str(trusted_path)]
+    subprocess.run(command, check=True, timeout=30)
+    verifier = TokenVerifier.from_file(trusted_path, "agent_fn")
+    for each in (issuer, TokenIssuer.from_file(private_path)):
+        verifier.verify(each.mint(audience="agent_fn", tenant="acme", user="ada"))

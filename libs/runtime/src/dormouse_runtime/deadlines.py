@@ -2,7 +2,7 @@
 
 The server binds each call's deadline to its task; `remaining_s()` reads it there, in code that knows nothing of gRPC
 too. `open_channel` caps the timeout of every call below with it. A task that is to outlive its call is started in an
-empty `contextvars.Context`.
+empty `contextvars.Context`. (On the wire gRPC rounds a timeout up by as much as 1 %; the caller's end cancels on time.)
 """
 
 from __future__ import annotations

@@ -58,11 +58,11 @@ _REASONS: Final[Mapping[grpc.StatusCode, tuple[int, str]]] = {
     _C.UNAUTHENTICATED: (_E.ERROR_REASON_UNAUTHENTICATED, "The function does not accept the caller's token."),
     _C.PERMISSION_DENIED: (_E.ERROR_REASON_PERMISSION_DENIED, "The caller may not do this."),
     _C.FAILED_PRECONDITION: (_E.ERROR_REASON_CONFLICT, "The state of the thing does not allow this."),
-    _C.ABORTED: (_E.ERROR_REASON_STREAM_BROKEN, "The call was cut off."),
     _C.RESOURCE_EXHAUSTED: (_E.ERROR_REASON_OVERLOADED, "The function is at its limit."),
     _C.UNAVAILABLE: (_E.ERROR_REASON_FUNCTION_UNAVAILABLE, "The function can't be reached."),
     _C.DEADLINE_EXCEEDED: (_E.ERROR_REASON_DEADLINE_EXCEEDED, "The call took longer than it may."),
-    _C.CANCELLED: (_E.ERROR_REASON_STREAM_BROKEN, "The call was cut off."),
+    # Not by us, or there would be a CancelledError: a server that stops does this to calls it hasn't begun.
+    _C.CANCELLED: (_E.ERROR_REASON_FUNCTION_UNAVAILABLE, "The function broke off the call."),
 }
 
 

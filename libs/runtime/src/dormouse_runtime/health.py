@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 from grpc_health.v1 import health, health_pb2
 
@@ -18,11 +18,34 @@ SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
+class _Servicer(health.aio.HealthServicer):  # type: ignore[misc]
+    """grpc's own, whose watches can be ended: an open one would hold up the server's stop until its grace is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watches: set[asyncio.Task[None]] = set()
+
+    async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802 - the name in the proto
+        watch = asyncio.create_task(super().Watch(request, context))
+        self._watches.add(watch)
+        try:
+            await asyncio.wait({watch})
+        finally:
+            self._watches.discard(watch)
+            watch.cancel()
+        if not watch.cancelled():
+            await watch
+
+    def end_watches(self) -> None:
+        for watch in self._watches:
+            watch.cancel()
+
+
 class Health:
     """Keeps the status of every service and of the whole ("") at what `is_ready` says, within about a second."""
 
     def __init__(self, services: Iterable[str], is_ready: Callable[[], Awaitable[bool]]) -> None:
-        self.servicer = health.aio.HealthServicer()
+        self.servicer = _Servicer()
         self._services = ("", *services)
         self._is_ready = is_ready
         self._serving: bool | None = None
@@ -36,6 +59,10 @@ class Health:
         """NOT_SERVING for good."""
         await self.servicer.enter_graceful_shutdown()
 
+    def end_watches(self) -> None:
+        """Ends the watchers' streams."""
+        self.servicer.end_watches()
+
     async def follow(self, on_first_ready: Callable[[], None]) -> None:
         """Polls until cancelled; calls back once, when the function can serve for the first time."""
         told = False
@@ -47,6 +74,7 @@ class Health:
                 if self._serving is not None or not ready:
                     _logger.log(logging.INFO if ready else logging.WARNING, "ready again" if ready else "not ready")
                 self._serving = ready
+                pause = _FIRST_RETRY_S / 2
             if ready and not told:
                 told = True
                 on_first_ready()

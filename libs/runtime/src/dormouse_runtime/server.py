@@ -30,7 +30,9 @@ _logger = logging.getLogger(__name__)
 # Calls beyond the limit that grpc.aio itself may hold: room for health checks and for saying OVERLOADED properly.
 _HEADROOM_RPCS: Final = 256
 # How long closing what build() opened may take after the drain before the process ends all the same.
-_CLOSE_S: Final = 5.0
+_CLOSE_S: Final = 3.0
+# How long answers of calls that have ended may take to leave, and reflection streams to end by themselves.
+_FLUSH_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +105,15 @@ def run(name: str, settings: ServerSettings, build: Build) -> int:
     """
     logs.configure(name, settings.log_level, settings.log_format)
     telemetry.setup(name, settings.otel)
+    process = _Process(name, settings, build)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_Process(name, settings, build).serve())
+            runner.run(process.serve())
     except (StartupError, SettingsError, KeyFileError, DormouseError) as error:
         _logger.error("can't start: %s", error)
         return 1
     except Exception as error:
-        _logger.exception("failed: %s", type(error).__name__)
+        _logger.exception("%s: %s: %s", "failed" if process.started else "can't start", type(error).__name__, error)
         return 1
     finally:
         telemetry.shutdown()
@@ -133,14 +136,16 @@ class _Process:
         self._name = name
         self._settings = settings
         self._build = build
+        self.started = False
 
     async def serve(self) -> None:
         settings = self._settings
-        stop = StopSignal(settings.shutdown_delay_s + settings.drain_s + _CLOSE_S)
+        stop = StopSignal(settings.shutdown_delay_s + settings.drain_s + _FLUSH_S + _CLOSE_S)
         try:
             async with AsyncExitStack() as resources:
                 await self._start(resources)
                 stop.started()
+                self.started = True
                 await stop.wait()
                 await self._shut_down()
         except asyncio.CancelledError:
@@ -200,7 +205,9 @@ class _Process:
             _logger.warning("calls cut off at the end of the drain")
         except Exception:
             _logger.exception("drain failed")
-        # What is left now are health watchers, which would hold the server until the grace ends.
+        # The handlers have returned; their last messages may still be on the way out.
+        self._health.end_watches()
+        await asyncio.wait({stopping}, timeout=_FLUSH_S)
         await self._server.stop(None)
         await stopping
 

@@ -11,6 +11,7 @@ from typing import Final
 Options = list[tuple[str, int]]
 
 MAX_MESSAGE_BYTES: Final = 32 * 1024 * 1024
+_MAX_METADATA_BYTES: Final = 16 * 1024
 # A peer that vanished is noticed, and its calls fail, within KEEPALIVE_S + KEEPALIVE_TIMEOUT_S.
 KEEPALIVE_S: Final = 30.0
 _KEEPALIVE_TIMEOUT_S: Final = 10.0
@@ -18,13 +19,10 @@ _KEEPALIVE_TIMEOUT_S: Final = 10.0
 _IDLE_CONNECTION_S: Final = 300.0
 
 
-def client_options(
-    idle_timeout_s: float, max_message_bytes: int = MAX_MESSAGE_BYTES, keepalive_s: float = KEEPALIVE_S
-) -> Options:
-    """Options of a channel: pings while calls are open, none and no connection when there are none for long."""
+def client_options(max_message_bytes: int = MAX_MESSAGE_BYTES, keepalive_s: float = KEEPALIVE_S) -> Options:
+    """Options of a channel: pings while calls are open, and none when there are none."""
     return [
         *_shared(max_message_bytes, keepalive_s),
-        ("grpc.client_idle_timeout_ms", _ms(idle_timeout_s)),
         # A function that died is back within a second; the default would wait up to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 5_000),  # despite its name: how long an attempt to connect may take
@@ -49,6 +47,9 @@ def _shared(max_message_bytes: int, keepalive_s: float) -> Options:
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
+        # A token may have 8 KB. By default gRPC refuses calls at random from 8 KB of metadata on, and all above 16.
+        ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
         ("grpc.keepalive_time_ms", _ms(keepalive_s)),
         ("grpc.keepalive_timeout_ms", _ms(_KEEPALIVE_TIMEOUT_S)),
         ("grpc.keepalive_permit_without_calls", 0),
