@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio as redis
 from dormouse_runtime.identity import TokenVerifier
 
-from tests.stack import Fleet, Stack, Tenant
+from tests.stack import Fleet, Platform, Stack, Tenant
 from tests.stack.endings import wait_ended
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +49,17 @@ async def test_an_own_valkey_keeps_its_keys_over_a_stop(fleet: Fleet) -> None:
     await valkey.start()
     async with redis.Redis.from_url(valkey.url) as client:
         assert await client.get("a") == b"1"
+
+
+async def test_the_shared_platform_streams_an_answer(platform: Platform, tenant: Tenant) -> None:
+    body = {"model": "chat", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+    async with (
+        platform.edge.client(tenant) as http,
+        http.stream("POST", "/v1/chat/completions", json=body) as response,
+    ):
+        lines = [line async for line in response.aiter_lines() if line]
+    assert response.status_code == 200
+    assert lines[-1] == "data: [DONE]"
 
 
 async def test_service_tokens_are_those_that_functions_accept(stack: Stack, tenant: Tenant) -> None:

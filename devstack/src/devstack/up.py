@@ -154,7 +154,7 @@ def _banner(terminal: Terminal, ready: Ready, home: Home, last: str) -> None:
         f" -H 'Content-Type: application/json' -d '{body}'"
     )
     terminal.say()
-    terminal.say(f'Python:  OpenAI(base_url="{ready.url}/v1", api_key="{ready.api_key[:12]}…")')
+    terminal.say(f'Python:  openai.OpenAI(base_url="{ready.url}/v1", api_key="{ready.api_key}")')
     if ready.model:
         terminal.say(f"Model:   {ready.model} is the default")
     terminal.say(f"API:     {ready.url}/docs")
