@@ -10,6 +10,7 @@ from dormouse_runtime.server import Function
 from agent_fn.agents.registry import load_agents
 from agent_fn.executor import Executor, Means
 from agent_fn.models.catalog import ModelCatalog
+from agent_fn.models.meter import ModelMeter
 from agent_fn.models.ollama.client import OllamaClient, Timeouts
 from agent_fn.servicer import AgentServicer
 from agent_fn.settings import Settings
@@ -25,7 +26,8 @@ async def open_function(settings: Settings) -> AsyncIterator[Function]:
     timeouts = Timeouts(
         settings.model_connect_timeout_s, settings.model_first_token_timeout_s, settings.model_read_timeout_s
     )
-    async with OllamaClient.open(settings.ollama_url, timeouts) as client:
+    meter = ModelMeter()
+    async with OllamaClient.open(settings.ollama_url, timeouts, meter) as client:
         catalog = ModelCatalog(client, default_model=settings.default_model, prefill=settings.prefill)
         threads = Threads(settings.postgres_url)
         executor = Executor(agents, Means(catalog, client, threads), budget_s=settings.execute_budget_s)

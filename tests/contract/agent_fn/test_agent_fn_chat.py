@@ -6,10 +6,17 @@ from typing import Any
 import pytest
 from dormouse.agent.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, ROLE_USER, ClientTool, ContentPart, Image, Message
 from dormouse.agent.v1.message_pb2 import ToolCall as ToolCallProto
-from dormouse.agent.v1.run_event_pb2 import FINISH_REASON_LENGTH, FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS
+from dormouse.agent.v1.run_event_pb2 import (
+    ACTIVITY_KIND_LOADING_MODEL,
+    ACTIVITY_KIND_PROCESSING_PROMPT,
+    FINISH_REASON_LENGTH,
+    FINISH_REASON_STOP,
+    FINISH_REASON_TOOL_CALLS,
+)
 
-from tests.contract.agent_fn.caller import Caller, kinds, only, options, reasoning_of, request, text_of, user
+from tests.contract.agent_fn.caller import Caller, calling, kinds, only, options, reasoning_of, request, text_of, user
 from tests.contract.agent_fn.conftest import Shared
+from tests.stack import Fleet, Stack, Tenant
 
 QUESTION = "Tell me about dormice."
 WEATHER = ClientTool(
@@ -178,3 +185,30 @@ async def test_agents_and_models_are_listed(caller: Caller) -> None:
     assert "completion" in models["sim:latest"].capabilities
     assert models["sim:latest"].context_length > 0
     assert models["sim:latest"].modified_unix_ms > 0
+
+
+async def test_a_wait_for_the_first_word_is_explained(stack: Stack, fleet: Fleet, tenant: Tenant) -> None:
+    model_server = await fleet.model_server(load_ms=1500, token_ms=0)
+    agent_fn = await fleet.agent_fn(model_server)
+    async with calling(stack, agent_fn, tenant) as caller, model_server.control() as http:
+        events = await caller.run(request(QUESTION, options=options(max_tokens=1)))
+        assert kinds(events)[0] == "activity"
+        assert events[0].activity.kind == ACTIVITY_KIND_LOADING_MODEL
+        assert events[0].activity.subject == "dormouse-dev:latest"
+        (await http.put("/_sim/config", json={"ttft_ms": 1500})).raise_for_status()
+        events = await caller.run(request(QUESTION, options=options(max_tokens=1)))
+        assert kinds(events)[:2] == ["activity", "step_started"]
+        assert events[0].activity.kind == ACTIVITY_KIND_PROCESSING_PROMPT
+
+
+async def test_model_calls_are_measured(caller: Caller, shared: Shared) -> None:
+    await caller.run(request(QUESTION))
+    page = await shared.agent_fn.metrics()
+    for sample in (
+        'dormouse_model_calls_total{model="dormouse-dev:latest",outcome="ok"}',
+        'dormouse_model_tokens_total{kind="completion",model="dormouse-dev:latest"}',
+        'dormouse_model_first_token_seconds_count{model="dormouse-dev:latest"}',
+        'dormouse_model_call_seconds_bucket{le="+Inf",model="dormouse-dev:latest"}',
+        'dormouse_model_calls_in_flight{model="dormouse-dev:latest"}',
+    ):
+        assert sample in page

@@ -17,6 +17,7 @@ import orjson
 
 from agent_fn import errors
 from agent_fn.agents.context import Phase, RecoveredMessage, RunContext
+from agent_fn.agents.patience import Patience
 from agent_fn.conversation import Message, ToolCall, has_images
 from agent_fn.events import (
     Event,
@@ -105,7 +106,11 @@ class _Speech:
         if call is None:
             return self._end_at_limit()
         progress.phase = Phase.TEXT if self._continued.text else Phase.WAITING
-        async with context.models.answer(call) as chunks:
+        async with (
+            Patience(context.models, call.model, write) as patience,
+            context.models.answer(call) as chunks,
+        ):
+            patience.end()
             async for chunk in chunks:
                 events = self._tell(chunk)
                 completion = chunk.completion

@@ -48,6 +48,11 @@ class Remembered(Generic[T]):
         # Shielded: one that leaves does not take the others' reading away.
         return await asyncio.shield(self._reading)
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether it is being read just now."""
+        return self._reading is not None
+
     async def aclose(self) -> None:
         """Stops reading."""
         if self._reading is not None:

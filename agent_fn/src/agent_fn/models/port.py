@@ -101,3 +101,7 @@ class Model(Protocol):
         chunk is MODEL_UNAVAILABLE.
         """
         ...
+
+    async def is_loaded(self, model: str) -> bool:
+        """Whether the model is in the server's memory. Errors: MODEL_UNAVAILABLE, MODEL_TIMEOUT."""
+        ...

@@ -13,6 +13,7 @@ import orjson
 from dormouse_runtime.errors import DormouseError
 
 from agent_fn import errors
+from agent_fn.models.meter import Measurement, ModelMeter
 from agent_fn.models.ollama.requests import chat_body
 from agent_fn.models.ollama.responses import LineReader, error_from
 from agent_fn.models.port import Chunk, ModelCall
@@ -35,14 +36,15 @@ class Timeouts:
 class OllamaClient:
     """One Ollama server. Answers are streamed; nothing is retried: that is the edge's part."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, timeouts: Timeouts) -> None:
+    def __init__(self, url: str, session: aiohttp.ClientSession, timeouts: Timeouts, meter: ModelMeter) -> None:
         self._url = url
         self._session = session
         self._timeouts = timeouts
+        self._meter = meter
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, timeouts: Timeouts) -> AsyncIterator["OllamaClient"]:
+    async def open(cls, url: str, timeouts: Timeouts, meter: ModelMeter) -> AsyncIterator["OllamaClient"]:
         """A client with a connection pool of its own, without a limit: gRPC limits the calls."""
         connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=10, keepalive_timeout=60)
         async with aiohttp.ClientSession(
@@ -52,11 +54,11 @@ class OllamaClient:
             auto_decompress=False,
             headers=_HEADERS,
         ) as session:
-            yield cls(url, session, timeouts)
+            yield cls(url, session, timeouts, meter)
 
     def answer(self, call: ModelCall) -> "AnswerStream":
         """See models.port.Model."""
-        return AnswerStream(self._session, f"{self._url}/api/chat", call, self._timeouts)
+        return AnswerStream(self._session, f"{self._url}/api/chat", call, self._timeouts, self._meter.measure(call))
 
     async def tags(self) -> list[dict[str, Any]]:
         """GET /api/tags: the models that the server holds. Errors: MODEL_UNAVAILABLE, MODEL_TIMEOUT."""
@@ -67,10 +69,10 @@ class OllamaClient:
         """POST /api/show: one model's abilities and template. Errors: MODEL_NOT_FOUND too."""
         return await self._metadata("POST", "/api/show", model, {"model": model})
 
-    async def loaded(self) -> set[str]:
-        """GET /api/ps: the names of the models in memory."""
-        models = (await self._metadata("GET", "/api/ps", "")).get("models") or ()
-        return {model.get("name", "") for model in models}
+    async def is_loaded(self, model: str) -> bool:
+        """See models.port.Model; asks GET /api/ps."""
+        loaded = (await self._metadata("GET", "/api/ps", "")).get("models") or ()
+        return any(entry.get("name") in (model, f"{model}:latest") for entry in loaded)
 
     async def _metadata(
         self, method: str, path: str, model: str, body: Mapping[str, Any] | None = None
@@ -98,20 +100,39 @@ class OllamaClient:
 class AnswerStream:
     """One answer on its way. Owns the HTTP request: leaving the context before the last chunk closes it at once."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, call: ModelCall, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        call: ModelCall,
+        timeouts: Timeouts,
+        measurement: Measurement,
+    ) -> None:
         self._session = session
         self._url = url
         self._call = call
         self._timeouts = timeouts
+        self._measurement = measurement
         self._reader = LineReader(call.model)
         self._ready: deque[Chunk] = deque()
         self._loop = asyncio.get_running_loop()
         self._watch: asyncio.TimerHandle | None = None
-        self._last_read = 0.0
+        self._silent_since: float | None = None
+        self._begun = False
         self._stalled = False
         self._complete = False
 
     async def __aenter__(self) -> Self:
+        self._measurement.__enter__()
+        try:
+            await self._open()
+        except BaseException as error:
+            self._measurement.__exit__(type(error), error, None)
+            raise
+        self._watch = self._loop.call_later(self._timeouts.read, self._look)
+        return self
+
+    async def _open(self) -> None:
         try:
             # Ollama sends its headers with the first token, so this waits for both.
             async with asyncio.timeout(self._timeouts.first_token):
@@ -128,9 +149,6 @@ class AnswerStream:
         except BaseException:
             self._response.close()
             raise
-        self._last_read = self._loop.time()
-        self._watch = self._loop.call_later(self._timeouts.read, self._look)
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -146,6 +164,7 @@ class AnswerStream:
                 self._response.release()
             else:
                 self._response.close()
+            self._measurement.__exit__(kind, error, traceback)
 
     def __aiter__(self) -> Self:
         return self
@@ -160,10 +179,12 @@ class AnswerStream:
         chunk = self._ready.popleft()
         if chunk.completion is not None:
             self._complete = True
+            self._measurement.completed(chunk.completion)
             self._ready.clear()
         return chunk
 
     async def _read(self) -> bytes:
+        self._silent_since = self._loop.time()
         try:
             data = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
@@ -172,13 +193,20 @@ class AnswerStream:
             raise errors.model_unavailable("The model server broke off its answer.") from error
         if not data:
             raise errors.model_unavailable("The model server broke off its answer.")
-        self._last_read = self._loop.time()
+        self._silent_since = None
+        if not self._begun:
+            self._begun = True
+            self._measurement.first_token()
         return data
 
     def _look(self) -> None:
-        """Closes the request after too much silence; one timer for many reads, since resetting one costs CPU."""
-        due = self._last_read + self._timeouts.read
-        if self._loop.time() < due:
+        """Closes the request after too much silence, which is none of the server's while nobody reads.
+
+        One timer for many reads, since setting one for each would cost more CPU than reading.
+        """
+        now = self._loop.time()
+        due = (now if self._silent_since is None else self._silent_since) + self._timeouts.read
+        if now < due:
             self._watch = self._loop.call_at(due, self._look)
         else:
             self._stalled = True

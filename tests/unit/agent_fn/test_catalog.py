@@ -1,0 +1,111 @@
+"""What is remembered of models, and for how long."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from agent_fn.models import catalog
+from agent_fn.models.catalog import Remembered
+from dormouse_runtime.errors import DormouseError
+
+from agent_fn import errors
+
+
+class Source:
+    """Counts how often it is read."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.failure: DormouseError | None = None
+        self.answered = asyncio.Event()
+        self.answered.set()
+
+    async def read(self) -> int:
+        self.reads += 1
+        await self.answered.wait()
+        if self.failure is not None:
+            raise self.failure
+        return self.reads
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+@pytest.fixture
+def old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read counts as old at once."""
+    monkeypatch.setattr(catalog, "_FRESH_S", -1.0)
+
+
+async def settled(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0)
+
+
+async def test_what_is_fresh_is_not_read_again(source: Source) -> None:
+    remembered = Remembered(source.read)
+    assert [await remembered.get() for _ in range(3)] == [1, 1, 1]
+
+
+async def test_those_who_wait_share_one_reading(source: Source) -> None:
+    source.answered.clear()
+    remembered = Remembered(source.read)
+    waiting: list[Awaitable[int]] = [asyncio.create_task(remembered.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    source.answered.set()
+    assert await asyncio.gather(*waiting) == [1, 1, 1]
+
+
+async def test_one_that_leaves_does_not_take_the_reading_away(source: Source) -> None:
+    source.answered.clear()
+    remembered = Remembered(source.read)
+    leaving, staying = (asyncio.create_task(remembered.get()) for _ in range(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.sleep(0)
+    source.answered.set()
+    assert await staying == 1
+
+
+@pytest.mark.usefixtures("old")
+async def test_what_is_old_still_counts_while_it_is_read_again(source: Source) -> None:
+    remembered = Remembered(source.read)
+    assert await remembered.get() == 1
+    source.answered.clear()
+    assert await remembered.get() == 1
+    await settled(lambda: source.reads == 2)
+    source.answered.set()
+    await settled(lambda: not remembered.is_reading)
+    assert await remembered.get() == 2
+
+
+@pytest.mark.usefixtures("old")
+async def test_a_server_that_is_away_does_not_take_what_is_known(source: Source) -> None:
+    remembered = Remembered(source.read)
+    await remembered.get()
+    source.failure = errors.model_unavailable()
+    for _ in range(3):
+        assert await remembered.get() == 1
+        await settled(lambda: not remembered.is_reading)
+
+
+@pytest.mark.usefixtures("old")
+async def test_a_model_that_is_gone_is_said_to_be(source: Source) -> None:
+    remembered = Remembered(source.read)
+    await remembered.get()
+    source.failure = errors.model_not_found("m")
+    await remembered.get()
+    await settled(lambda: not remembered.is_reading)
+    with pytest.raises(DormouseError):
+        await remembered.get()
+
+
+async def test_a_failed_reading_is_tried_again(source: Source) -> None:
+    remembered = Remembered(source.read)
+    source.failure = errors.model_unavailable()
+    with pytest.raises(DormouseError):
+        await remembered.get()
+    source.failure = None
+    assert await remembered.get() == 2
