@@ -37,6 +37,7 @@ async def open_function(settings: Settings) -> AsyncIterator[Function]:
                 services={SERVICE: partial(agent_service_pb2_grpc.add_AgentServiceServicer_to_server, servicer)},
                 is_ready=_is_ready,
                 drain=executor.drain,
+                collectors=(meter,),
             )
         finally:
             await catalog.aclose()

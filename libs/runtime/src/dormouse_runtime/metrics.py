@@ -93,6 +93,10 @@ class MetricsServer:
         self._server: asyncio.Server | None = None
         self.address = Address("", 0)
 
+    def add(self, collectors: Sequence[Collector]) -> None:
+        """Shows these too, from the next scrape on."""
+        self._collectors = (*self._collectors, *collectors)
+
     async def _start(self, listen: Address) -> None:
         self._server = await asyncio.start_server(self._serve, listen.host, listen.port, limit=_REQUEST_LIMIT)
         self.address = Address(listen.host, self._server.sockets[0].getsockname()[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from dormouse_runtime.errors import DormouseError
 from dormouse_runtime.health import Health
 from dormouse_runtime.identity import TokenVerifier
 from dormouse_runtime.keys import KeyFileError
-from dormouse_runtime.metrics import RpcMetrics, serve_metrics
+from dormouse_runtime.metrics import Collector, MetricsServer, RpcMetrics, serve_metrics
 from dormouse_runtime.settings import Address, Environment, SettingsError
 from dormouse_runtime.signals import StopSignal
 from dormouse_runtime.transport import MAX_MESSAGE_BYTES, server_options
@@ -80,12 +80,14 @@ class Function:
     """What `build` yields.
 
     services: full service name to what registers its servicer. is_ready: polled about every second, drives the health
-    service. drain: after SIGTERM; lets running calls come to an end within so many seconds.
+    service. drain: after SIGTERM; lets running calls come to an end within so many seconds. collectors: metrics of its
+    own.
     """
 
     services: Mapping[str, Callable[[grpc.aio.Server], None]]
     is_ready: Callable[[], Awaitable[bool]]
     drain: Callable[[float], Awaitable[None]] | None = None
+    collectors: Sequence[Collector] = ()
 
 
 Build = Callable[[], AbstractAsyncContextManager[Function]]
@@ -157,10 +159,13 @@ class _Process:
         settings = self._settings
         verifier = TokenVerifier.from_file(settings.trusted_keys, self._name)
         metrics = RpcMetrics()
-        metrics_address = await self._serve_metrics(metrics, resources)
+        metrics_server = await self._serve_metrics(metrics, resources)
+        metrics_address = "" if metrics_server is None else str(metrics_server.address)
         # A collection in the middle of imports and wiring finds nothing, and what is there after them stays for good.
         gc.disable()
         self._function = await resources.enter_async_context(self._build())
+        if metrics_server is not None:
+            metrics_server.add(self._function.collectors)
         gc.freeze()
         gc.enable()
         self._calls = CallInterceptor(verifier, metrics, settings.max_concurrent_rpcs)
@@ -177,16 +182,16 @@ class _Process:
         )
         resources.push_async_callback(_cancel, polling)
 
-    async def _serve_metrics(self, metrics: RpcMetrics, resources: AsyncExitStack) -> str:
+    async def _serve_metrics(self, metrics: RpcMetrics, resources: AsyncExitStack) -> MetricsServer | None:
         listen = self._settings.metrics_listen
         if listen is None:
-            return ""
+            return None
         try:
             server = await serve_metrics(listen, collectors=(metrics,))
         except OSError as error:
             raise StartupError(f"metrics can't listen on {listen}: {error.strerror}") from error
         resources.push_async_callback(server.aclose)
-        return str(server.address)
+        return server
 
     async def _shut_down(self) -> None:
         drain_s = self._settings.drain_s
