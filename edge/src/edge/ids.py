@@ -16,17 +16,30 @@ RUN_PATTERN: Final = r"^run_[0-9A-Za-z]{24}$"
 
 def new_thread_id() -> str:
     """A fresh id; 142 bits of randomness."""
-    return "thread_" + "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+    return "thread_" + _random()
+
+
+def new_run_id() -> str:
+    """A fresh id; 142 bits of randomness."""
+    return "run_" + _random()
 
 
 def derived_thread_id(tenant: str, client_id: str) -> str:
     """The id of the thread that a client of this tenant calls `client_id`: always the same, and nobody else's."""
-    digest = hashlib.sha256(f"{tenant}\0{client_id}".encode()).digest()
-    number, digits = int.from_bytes(digest), []
+    return "thread_" + _spell(hashlib.sha256(f"{tenant}\0{client_id}".encode()).digest())
+
+
+def _random() -> str:
+    # One read for all letters: each lets the interpreter lock go, and gets it back late on a busy machine.
+    return _spell(secrets.token_bytes(24))
+
+
+def _spell(data: bytes) -> str:
+    number, letters = int.from_bytes(data), []
     for _ in range(_LENGTH):
-        number, digit = divmod(number, len(_ALPHABET))
-        digits.append(_ALPHABET[digit])
-    return "thread_" + "".join(digits)
+        number, letter = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[letter])
+    return "".join(letters)
 
 
 def is_thread_id(text: str) -> bool:

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import secrets
-import string
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +16,8 @@ from dormouse.agent.v1.run_event_pb2 import CancelCause, RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 from redis.asyncio import Redis
+
+from edge.ids import new_run_id
 
 from . import keys, metrics
 from .agent_client import AgentClient
@@ -37,8 +37,6 @@ ORPHAN_AGE = timedelta(seconds=10)
 
 CANCEL_WAIT_S = 2.0
 """How long an answer to `cancel` waits for the run's end."""
-
-_ID_ALPHABET = string.ascii_letters + string.digits
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +66,8 @@ async def open_engine(settings: EngineSettings, agent: AgentClient, store: RunSt
                 yield engine
             finally:
                 await engine.release()
-                await _stop(background)
+                for task in background:
+                    task.cancel()
     finally:
         await engine.close()
         await redis.aclose()
@@ -362,15 +361,6 @@ class RunEngine:
         _log.info("took a run over", extra={"run_id": run.id, "outcome": outcome})
 
 
-async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancels until they have ended: Python 3.11 can lose a cancellation in asyncio.wait_for, which redis uses."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=0.1)
-
-
 async def _keep_going(part: Callable[[], Awaitable[None]]) -> None:
     """Runs a part that never ends by itself; a defect in it is logged and does not take the others down."""
     while True:
@@ -382,7 +372,7 @@ async def _keep_going(part: Callable[[], Awaitable[None]]) -> None:
 
 
 def _ownership(spec: RunSpec) -> Ownership:
-    run_id = "run_" + "".join(secrets.choice(_ID_ALPHABET) for _ in range(24))
+    run_id = new_run_id()
     request = ExecuteRequest(
         run_id=run_id,
         agent_id=spec.agent_id,

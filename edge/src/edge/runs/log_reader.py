@@ -51,7 +51,7 @@ class LogReader:
 
     def __init__(self, redis_url: str, redis: Redis) -> None:
         self._redis = redis
-        self._blocking = make_client(redis_url, max_connections=1, answer_timeout_s=BLOCK_MS / 1000 + 1)
+        self._blocking = make_client(redis_url, max_connections=1, time_limit_s=BLOCK_MS / 1000 + 1)
         self._client_id: int | None = None
         self._followers: dict[str, set[_Follower]] = {}
         self._cursors: dict[str, str] = {}
@@ -64,6 +64,8 @@ class LogReader:
         While Redis is away it waits. Errors: RUN_NOT_FOUND when the log is gone.
         """
         key, follower = keys.log(run_id), _Follower()
+        if after and await self._has_ended_by(key, after):
+            return  # a client that comes back by itself, as EventSource does, after it has had everything
         self._followers.setdefault(key, set()).add(follower)
         # A takeover raises the epoch but not the numbers: entries of later epochs are always read and then filtered.
         self._cursors.setdefault(key, f"1-{after}")
@@ -137,6 +139,17 @@ class LogReader:
                 return await read_stream(self._redis, key, f"(1-{after}")
             except AWAY:
                 await asyncio.sleep(RETRY_S)
+
+    async def _has_ended_by(self, key: str, seq: int) -> bool:
+        """Whether the log's terminal event is in it and not behind `seq`."""
+        while True:
+            try:
+                last = await self._redis.xrevrange(key, count=1)
+            except AWAY:
+                await asyncio.sleep(RETRY_S)
+                continue
+            events = [event for entry in read_entries(cast("Sequence[StreamEntry]", last)) for event in entry.parsed()]
+            return bool(events) and is_terminal(events[-1]) and events[-1].seq <= seq
 
     async def _require(self, run_id: str) -> None:
         try:

@@ -34,17 +34,35 @@ async def read_stream(redis: Redis, key: str, start: str = "-") -> Sequence[Stre
     return cast("Sequence[StreamEntry]", await redis.xrange(key, start, "+"))
 
 
-def make_client(url: str, *, max_connections: int = 16, answer_timeout_s: float | None = ANSWER_TIMEOUT_S) -> Redis:
-    """A client that fails fast: no retries, short timeouts, a bounded pool."""
+class PromptRedis(Redis):
+    """The client with a time limit of its own on every command.
+
+    The library's limit (socket_timeout) puts each write into asyncio.wait_for, which costs a task and, on Python 3.11,
+    can lose a cancellation.
+    """
+
+    time_limit_s = ANSWER_TIMEOUT_S
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """One command's answer. Raises AWAY."""
+        async with asyncio.timeout(self.time_limit_s):
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+
+def make_client(url: str, *, max_connections: int = 16, time_limit_s: float = ANSWER_TIMEOUT_S) -> Redis:
+    """A client that fails fast: no retries, short time limits, a bounded pool."""
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,
         timeout=ANSWER_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
         socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=answer_timeout_s,
+        socket_timeout=None,
     )
-    return Redis.from_pool(pool)
+    client = PromptRedis(connection_pool=pool)
+    client.auto_close_connection_pool = True
+    client.time_limit_s = time_limit_s
+    return client
 
 
 class Pipe:
@@ -54,8 +72,7 @@ class Pipe:
     """
 
     def __init__(self, url: str) -> None:
-        # Timed here: the client's own timeout makes a task of every write.
-        self._client = make_client(url, max_connections=1, answer_timeout_s=None)
+        self._client = make_client(url, max_connections=1)
         self._connection: AbstractConnection | None = None
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
