@@ -1,10 +1,9 @@
 """Which models there are and what each can do; remembered for a short time so that a run need not ask."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from dormouse_runtime.errors import DormouseError
 
@@ -12,65 +11,14 @@ from agent_fn import errors
 from agent_fn.models.ollama.abilities import describe
 from agent_fn.models.ollama.client import OllamaClient
 from agent_fn.models.port import Capability, ModelDescription
+from agent_fn.models.remembered import Remembered
 
-_logger = logging.getLogger(__name__)
 _FRESH_S = 10.0
 _KEPT_S = 300.0
 _DESCRIBED_AT_ONCE = 4
 _DESCRIPTIONS_KEPT = 256
 
 T = TypeVar("T")
-
-
-class Remembered(Generic[T]):
-    """A value that takes a while to read.
-
-    Up to 10 s after it was read it counts as it is; up to 5 minutes it still counts while it is read again in the
-    background; after that, and at first, whoever asks waits. Those who wait share one reading.
-    """
-
-    def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
-        self._read = read
-        self._loop = asyncio.get_running_loop()
-        self._read_at = float("-inf")
-        self._value: T | None = None
-        self._reading: asyncio.Task[T] | None = None
-
-    async def get(self) -> T:
-        """The value; raises what reading it raised."""
-        age = self._loop.time() - self._read_at
-        if age > _FRESH_S and self._reading is None:
-            self._reading = self._loop.create_task(self._refresh())
-            self._reading.add_done_callback(self._read_or_failed)
-        if age <= _KEPT_S and self._value is not None:
-            return self._value
-        assert self._reading is not None
-        # Shielded: one that leaves does not take the others' reading away.
-        return await asyncio.shield(self._reading)
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether it is being read just now."""
-        return self._reading is not None
-
-    async def aclose(self) -> None:
-        """Stops reading."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
-
-    async def _refresh(self) -> T:
-        value = await self._read()
-        self._value, self._read_at = value, self._loop.time()
-        return value
-
-    def _read_or_failed(self, reading: asyncio.Task[T]) -> None:
-        self._reading = None
-        if reading.cancelled() or (error := reading.exception()) is None:
-            return
-        if isinstance(error, DormouseError) and not error.retryable:
-            self._read_at = float("-inf")  # it is gone, not away: the next one asks again and hears it
-        _logger.debug("could not be read again", extra={"error": repr(error)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +38,8 @@ class ModelCatalog:
         self._default_model = default_model
         self._prefill = prefill
         self._descriptions: dict[str, Remembered[ModelDescription]] = {}
-        self._default = Remembered(self._find_default)
-        self._all = Remembered(self._describe_all)
+        self._default = self._remember(self._find_default)
+        self._all = self._remember(self._describe_all)
 
     async def resolve(self, name: str) -> ModelDescription:
         """The model with this name, or the default one for "". Errors: MODEL_NOT_FOUND, MODEL_UNAVAILABLE."""
@@ -118,10 +66,13 @@ class ModelCatalog:
         for remembered in self._descriptions.values():
             await remembered.aclose()
 
+    def _remember(self, read: Callable[[], Coroutine[Any, Any, T]]) -> Remembered[T]:
+        return Remembered(read, fresh_s=_FRESH_S, kept_s=_KEPT_S)
+
     async def _description(self, name: str) -> ModelDescription:
         remembered = self._descriptions.get(name)
         if remembered is None:
-            remembered = self._descriptions[name] = Remembered(lambda: self._describe(name, {}))
+            remembered = self._descriptions[name] = self._remember(lambda: self._describe(name, {}))
             if len(self._descriptions) > _DESCRIPTIONS_KEPT:
                 await self._descriptions.pop(next(iter(self._descriptions))).aclose()
         try:

@@ -17,9 +17,11 @@ from agent_fn.models.meter import Measurement, ModelMeter
 from agent_fn.models.ollama.requests import chat_body
 from agent_fn.models.ollama.responses import LineReader, error_from
 from agent_fn.models.port import Chunk, ModelCall
+from agent_fn.models.remembered import Remembered
 
 _HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 _METADATA_TIMEOUT_S = 10.0
+_LOADED_S = 1.0
 _TRAILER_TIMEOUT_S = 0.5
 _ERROR_BYTES = 4096
 
@@ -41,6 +43,7 @@ class OllamaClient:
         self._session = session
         self._timeouts = timeouts
         self._meter = meter
+        self._loaded = Remembered(self._names_loaded, fresh_s=_LOADED_S, kept_s=_LOADED_S)
 
     @classmethod
     @asynccontextmanager
@@ -54,7 +57,11 @@ class OllamaClient:
             auto_decompress=False,
             headers=_HEADERS,
         ) as session:
-            yield cls(url, session, timeouts, meter)
+            client = cls(url, session, timeouts, meter)
+            try:
+                yield client
+            finally:
+                await client._loaded.aclose()
 
     def answer(self, call: ModelCall) -> "AnswerStream":
         """See models.port.Model."""
@@ -70,9 +77,12 @@ class OllamaClient:
         return await self._metadata("POST", "/api/show", model, {"model": model})
 
     async def is_loaded(self, model: str) -> bool:
-        """See models.port.Model; asks GET /api/ps."""
+        """See models.port.Model; asks GET /api/ps, for all who ask within a second at once."""
+        return not {model, f"{model}:latest"}.isdisjoint(await self._loaded.get())
+
+    async def _names_loaded(self) -> frozenset[str]:
         loaded = (await self._metadata("GET", "/api/ps", "")).get("models") or ()
-        return any(entry.get("name") in (model, f"{model}:latest") for entry in loaded)
+        return frozenset(str(entry.get("name")) for entry in loaded)
 
     async def _metadata(
         self, method: str, path: str, model: str, body: Mapping[str, Any] | None = None

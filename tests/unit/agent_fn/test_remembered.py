@@ -1,11 +1,10 @@
-"""What is remembered of models, and for how long."""
+"""What is remembered, and for how long."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from agent_fn.models import catalog
-from agent_fn.models.catalog import Remembered
+from agent_fn.models.remembered import Remembered
 from dormouse_runtime.errors import DormouseError
 
 from agent_fn import errors
@@ -33,10 +32,14 @@ def source() -> Source:
     return Source()
 
 
-@pytest.fixture
-def old(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read counts as old at once."""
-    monkeypatch.setattr(catalog, "_FRESH_S", -1.0)
+def remembering(source: Source) -> Remembered[int]:
+    """What is read stays fresh."""
+    return Remembered(source.read, fresh_s=10, kept_s=300)
+
+
+def doubting(source: Source) -> Remembered[int]:
+    """What is read is old at once."""
+    return Remembered(source.read, fresh_s=-1, kept_s=300)
 
 
 async def settled(condition: Callable[[], bool]) -> None:
@@ -45,13 +48,13 @@ async def settled(condition: Callable[[], bool]) -> None:
 
 
 async def test_what_is_fresh_is_not_read_again(source: Source) -> None:
-    remembered = Remembered(source.read)
+    remembered = remembering(source)
     assert [await remembered.get() for _ in range(3)] == [1, 1, 1]
 
 
 async def test_those_who_wait_share_one_reading(source: Source) -> None:
     source.answered.clear()
-    remembered = Remembered(source.read)
+    remembered = remembering(source)
     waiting: list[Awaitable[int]] = [asyncio.create_task(remembered.get()) for _ in range(3)]
     await asyncio.sleep(0)
     source.answered.set()
@@ -60,7 +63,7 @@ async def test_those_who_wait_share_one_reading(source: Source) -> None:
 
 async def test_one_that_leaves_does_not_take_the_reading_away(source: Source) -> None:
     source.answered.clear()
-    remembered = Remembered(source.read)
+    remembered = remembering(source)
     leaving, staying = (asyncio.create_task(remembered.get()) for _ in range(2))
     await asyncio.sleep(0)
     leaving.cancel()
@@ -69,9 +72,8 @@ async def test_one_that_leaves_does_not_take_the_reading_away(source: Source) ->
     assert await staying == 1
 
 
-@pytest.mark.usefixtures("old")
 async def test_what_is_old_still_counts_while_it_is_read_again(source: Source) -> None:
-    remembered = Remembered(source.read)
+    remembered = doubting(source)
     assert await remembered.get() == 1
     source.answered.clear()
     assert await remembered.get() == 1
@@ -81,9 +83,8 @@ async def test_what_is_old_still_counts_while_it_is_read_again(source: Source) -
     assert await remembered.get() == 2
 
 
-@pytest.mark.usefixtures("old")
 async def test_a_server_that_is_away_does_not_take_what_is_known(source: Source) -> None:
-    remembered = Remembered(source.read)
+    remembered = doubting(source)
     await remembered.get()
     source.failure = errors.model_unavailable()
     for _ in range(3):
@@ -91,9 +92,8 @@ async def test_a_server_that_is_away_does_not_take_what_is_known(source: Source)
         await settled(lambda: not remembered.is_reading)
 
 
-@pytest.mark.usefixtures("old")
 async def test_a_model_that_is_gone_is_said_to_be(source: Source) -> None:
-    remembered = Remembered(source.read)
+    remembered = doubting(source)
     await remembered.get()
     source.failure = errors.model_not_found("m")
     await remembered.get()
@@ -103,7 +103,7 @@ async def test_a_model_that_is_gone_is_said_to_be(source: Source) -> None:
 
 
 async def test_a_failed_reading_is_tried_again(source: Source) -> None:
-    remembered = Remembered(source.read)
+    remembered = remembering(source)
     source.failure = errors.model_unavailable()
     with pytest.raises(DormouseError):
         await remembered.get()
