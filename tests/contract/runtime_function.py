@@ -9,11 +9,11 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 from dormouse.agent.v1 import agent_service_pb2 as pb
@@ -25,6 +25,9 @@ from dormouse_runtime.errors import DormouseError
 from dormouse_runtime.identity import current_identity
 from dormouse_runtime.server import Function, ServerSettings, run
 from dormouse_runtime.settings import exit_on_bad_settings
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 _logger = logging.getLogger("sample")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -126,6 +129,18 @@ class Sample(agent_service_pb2_grpc.AgentServiceServicer):
             _logger.info("stream closed", extra={"run": request.run_id})
 
 
+class Streams:
+    """A metric of the function's own."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._sample = sample
+
+    def collect(self) -> Iterator["Metric"]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        yield GaugeMetricFamily("sample_streams", "Streams begun.", value=self._sample.streams)
+
+
 def _response(number: int) -> pb.ExecuteResponse:
     return pb.ExecuteResponse(events=[run_event_pb2.RunEvent(seq=number)])
 
@@ -161,7 +176,7 @@ async def build() -> AsyncIterator[Function]:
     sample = Sample(draining)
     add = partial(agent_service_pb2_grpc.add_AgentServiceServicer_to_server, sample)
     try:
-        yield Function({"dormouse.agent.v1.AgentService": add}, is_ready, drain)
+        yield Function({"dormouse.agent.v1.AgentService": add}, is_ready, drain, (Streams(sample),))
     finally:
         if os.environ.get("SAMPLE_CLOSE") == "hang":
             await asyncio.Event().wait()

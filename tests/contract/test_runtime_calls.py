@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -13,8 +14,12 @@ from dormouse.agent.v1 import agent_service_pb2 as pb
 from dormouse.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from dormouse.common.v1 import error_pb2
 from dormouse_runtime import logs
+from dormouse_runtime.calls import CallInterceptor
+from dormouse_runtime.client import call_metadata, open_channel
 from dormouse_runtime.errors import DormouseError, from_rpc_error
+from dormouse_runtime.identity import TokenIssuer, TokenVerifier, current_identity
 from dormouse_runtime.keys import write_key_pair
+from dormouse_runtime.metrics import RpcMetrics
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -236,6 +241,7 @@ async def test_metrics_count_calls_by_method_and_code(tmp_path: Path) -> None:
     assert f'dormouse_rpc_in_flight{{method="{SERVICE}/Execute"}} 1.0' in page
     assert f'dormouse_rpc_in_flight{{method="{SERVICE}/Execute"}} 0.0' in ended
     assert "process_resident_memory_bytes" in page
+    assert "sample_streams 1.0" in page
     assert "Health" not in page
 
 
@@ -287,6 +293,57 @@ async def eventually(function: SampleFunction) -> None:
         except grpc.aio.AioRpcError:
             continue
         return
+
+
+async def test_all_four_kinds_of_calls_are_guarded_alike(tmp_path: Path) -> None:
+    """In this process, with handlers of bare bytes: no service of ours has all four kinds."""
+    write_key_pair(tmp_path / "private.json", tmp_path / "trusted.json")
+
+    async def one(request: bytes, context: object) -> bytes:
+        return request + current_identity().tenant.encode()
+
+    async def many(request: bytes, context: object) -> AsyncIterator[bytes]:
+        yield request + current_identity().tenant.encode()
+
+    async def joined(requests: AsyncIterator[bytes], context: object) -> bytes:
+        return b"".join([request async for request in requests]) + current_identity().tenant.encode()
+
+    async def echoed(requests: AsyncIterator[bytes], context: object) -> AsyncIterator[bytes]:
+        async for request in requests:
+            yield request + current_identity().tenant.encode()
+
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+        "One": grpc.unary_unary_rpc_method_handler(one),
+        "Many": grpc.unary_stream_rpc_method_handler(many),
+        "Joined": grpc.stream_unary_rpc_method_handler(joined),
+        "Echoed": grpc.stream_stream_rpc_method_handler(echoed),
+    }
+    verifier = TokenVerifier.from_file(tmp_path / "trusted.json", "kinds")
+    server = grpc.aio.server(interceptors=[CallInterceptor(verifier, RpcMetrics(), 10)])
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("a.Kinds", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    token = TokenIssuer.from_file(tmp_path / "private.json").mint(audience="kinds", tenant="acme", user="ada")
+    try:
+        async with open_channel(f"127.0.0.1:{port}") as opened:
+            channel: Any = opened
+            call: dict[str, Any] = {"timeout": 5, "metadata": call_metadata(token)}
+            assert await channel.unary_unary("/a.Kinds/One")(b"1", **call) == b"1acme"
+            assert [got async for got in channel.unary_stream("/a.Kinds/Many")(b"1", **call)] == [b"1acme"]
+            assert await channel.stream_unary("/a.Kinds/Joined")(iter([b"1", b"2"]), **call) == b"12acme"
+            echoed_back = channel.stream_stream("/a.Kinds/Echoed")(iter([b"1", b"2"]), **call)
+            assert [got async for got in echoed_back] == [b"1acme", b"2acme"]
+
+            anonymous = [
+                channel.unary_unary("/a.Kinds/One")(b"1", timeout=5),
+                channel.unary_stream("/a.Kinds/Many")(b"1", timeout=5),
+                channel.stream_unary("/a.Kinds/Joined")(iter([b"1"]), timeout=5),
+                channel.stream_stream("/a.Kinds/Echoed")(iter([b"1"]), timeout=5),
+            ]
+            for refused in anonymous:
+                assert await refused.code() is grpc.StatusCode.UNAUTHENTICATED
+    finally:
+        await server.stop(None)
 
 
 async def test_messages_have_a_limit_in_both_directions(tmp_path: Path) -> None:

@@ -107,7 +107,9 @@ async def test_a_collector_that_is_down_holds_up_neither_calls_nor_the_exit(tmp_
                 await function.ask("ids")
             started = time.perf_counter()
             assert await function.terminate(timeout=10) == 0
-            assert time.perf_counter() - started < 1.7  # a second for the export, the rest for a busy machine
+            assert (
+                time.perf_counter() - started < 4
+            )  # a second for the export, the rest for a busy machine; the exporter itself would take 10
 
 
 async def test_without_an_endpoint_no_exporter_is_even_loaded(tmp_path: Path) -> None:
