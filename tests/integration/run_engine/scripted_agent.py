@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import grpc.aio
-from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest, ExecuteResponse
+from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest, ExecuteResponse, ListAgentsRequest
 from dormouse.agent.v1.agent_service_pb2_grpc import AgentServiceServicer, add_AgentServiceServicer_to_server
 from dormouse.agent.v1.run_event_pb2 import (
     CheckpointSaved,
@@ -35,8 +36,8 @@ class ScriptedAgent(AgentServiceServicer):
         self.failures: list[grpc.StatusCode] = []
         """Bare statuses that the next calls end with, as when a process dies."""
 
-    async def Execute(  # type: ignore[override]  # noqa: N802 - gRPC's name
-        self, request: ExecuteRequest, context: grpc.aio.ServicerContext[ExecuteRequest, ExecuteResponse]
+    async def Execute(  # noqa: N802 - gRPC's name
+        self, request: ExecuteRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[ExecuteResponse]:
         self.requests.append(request)
         if self.failures:
@@ -51,6 +52,11 @@ class ScriptedAgent(AgentServiceServicer):
         finally:
             if not finished:
                 self.cancelled.append(request.run_id)
+
+    async def ListAgents(self, request: ListAgentsRequest, context: grpc.aio.ServicerContext[Any, Any]) -> Any:  # noqa: N802
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
+    GetThreadState = PruneThreads = ListAgents  # type: ignore[assignment]
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Redis goes away, comes back, and comes back empty: runs stream all the same."""
 
 import asyncio
+import signal
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -97,12 +98,12 @@ async def test_a_run_that_began_and_ended_without_redis_is_logged_when_it_return
 async def test_a_redis_that_hangs_delays_an_answer_briefly_and_once(bench: Bench, fleet: Fleet) -> None:
     valkey = await fleet.valkey()
     engine = await bench.replica(valkey.url)
-    valkey.process.send(19)  # SIGSTOP
+    valkey.process.send(signal.SIGSTOP)
     bench.agent.script = saying("all ", "the same")
     async with asyncio.timeout(5):
         for _ in range(3):
             assert text_of(await bench.read(engine, await engine.start(bench.spec()))) == "all the same"
-    valkey.process.send(18)  # SIGCONT
+    valkey.process.send(signal.SIGCONT)
     await eventually(lambda: resumable(engine))
 
 

@@ -83,7 +83,7 @@ class Execution:
         self._may_start = may_start
         self._has_begun = False
         self._policy = policy
-        self._turn_may_have_come = asyncio.Event()
+        self._turn_may_have_come: asyncio.Event | None = None  # only while the run waits
         self._cause: CancelCause.ValueType | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -119,7 +119,8 @@ class Execution:
 
     def look(self) -> None:
         """The run's turn on its thread may have come."""
-        self._turn_may_have_come.set()
+        if self._turn_may_have_come is not None:
+            self._turn_may_have_come.set()
 
     async def _drive(self) -> None:
         self._has_begun = True
@@ -154,6 +155,7 @@ class Execution:
 
     async def _wait_for_turn(self) -> ExecuteRequest | RunRecord:
         own, told = self._run.ownership, 0
+        self._turn_may_have_come = asyncio.Event()
         while True:
             turn = await self._store.turn(own)
             if not isinstance(turn, Waiting):
