@@ -158,3 +158,14 @@ async def test_a_connection_serves_one_stream_after_the_other(server: Server) ->
         answer = await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), 5)
         assert answer.count(b'"done":false') == 8
     writer.close()
+
+
+async def test_models_can_be_made_to_think_unless_they_are_told_not_to(server: Server) -> None:
+    async def thinks(model: str, **body: Any) -> bool:
+        return any(line["message"].get("thinking") for line in lines(await server.chat(model=model, **body)))
+
+    assert not await thinks("dormouse-dev")
+    await server.configure(think=1)
+    assert await thinks("dormouse-dev")
+    assert not await thinks("dormouse-dev", think=False)
+    assert not await thinks("sim")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -62,6 +63,8 @@ async def _answered(request: web.Request, endpoint: str, parse: Callable[[dict[s
         call = parse(body)
         model = state.catalog.get(call.model)
         entry.model = model.name
+        if call.think is None:
+            call = replace(call, think=state.simulation.think > 0 and "thinking" in model.capabilities)
         _check(model, call)
     except ModelServerError as error:
         state.journal.enter(entry, FAILED, error.message)

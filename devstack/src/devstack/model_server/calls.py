@@ -32,13 +32,13 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request for an answer. `format` is None, "json" or a JSON Schema."""
+    """One request for an answer. `format` is None, "json" or a JSON Schema; `think` is None where nobody said."""
 
     model: str
     chat: bool
     turns: tuple[Turn, ...]
     stream: bool = True
-    think: bool = False
+    think: bool | None = None
     format: str | Mapping[str, Any] | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     stop: tuple[str, ...] = ()
@@ -147,9 +147,9 @@ def _integer(options: Mapping[str, Any], name: str, default: int) -> int:
     return int(value)
 
 
-def _think(value: object) -> bool:
+def _think(value: object) -> bool | None:
     if value is None or isinstance(value, bool):
-        return bool(value)
+        return value
     if value in ("low", "medium", "high", "max"):
         return True
     raise BadRequestError(f'invalid think value: {value!r} (must be "high", "medium", "low", true, or false)')

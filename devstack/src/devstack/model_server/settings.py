@@ -32,6 +32,9 @@ class Simulation:
     embed_ms: float = field(default=0.0, metadata={"help": "time an embedding request takes, in ms"})
     pull_ms: float = field(default=200.0, metadata={"help": "time a pull takes, in ms"})
     linger_ms: float = field(default=0.0, metadata={"help": "time a slot stays busy after its client left, in ms"})
+    think: int = field(
+        default=0, metadata={"help": "1 = models that can think do unless they are told not to, as Ollama's do"}
+    )
     seed: int = field(default=0, metadata={"help": "seed of faults that happen by probability"})
 
     def changed(self, values: Mapping[str, Any]) -> Simulation:
@@ -57,6 +60,7 @@ ENVIRONMENT = {
     "embed_ms": "DORMOUSE_SIM_EMBED_MS",
     "pull_ms": "DORMOUSE_SIM_PULL_MS",
     "linger_ms": "DORMOUSE_SIM_LINGER_MS",
+    "think": "DORMOUSE_SIM_THINK",
     "seed": "DORMOUSE_SIM_SEED",
 }
 
