@@ -1,6 +1,7 @@
 """Talks to Ollama over HTTP: aiohttp and orjson, because the official client takes twice the CPU for each token."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,9 +20,12 @@ from agent_fn.models.ollama.responses import LineReader, error_from
 from agent_fn.models.port import Chunk, ModelCall
 from agent_fn.models.remembered import Remembered
 
+_logger = logging.getLogger(__name__)
 _HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}
 _METADATA_TIMEOUT_S = 10.0
 _LOADED_S = 1.0
+# Shorter than what servers and proxies keep an idle connection for, so that none is used that is being closed.
+_KEEPALIVE_S = 15.0
 _TRAILER_TIMEOUT_S = 0.5
 _ERROR_BYTES = 4096
 
@@ -49,7 +53,7 @@ class OllamaClient:
     @asynccontextmanager
     async def open(cls, url: str, timeouts: Timeouts, meter: ModelMeter) -> AsyncIterator["OllamaClient"]:
         """A client with a connection pool of its own, without a limit: gRPC limits the calls."""
-        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=10, keepalive_timeout=60)
+        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=10, keepalive_timeout=_KEEPALIVE_S)
         async with aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
@@ -101,6 +105,7 @@ class OllamaClient:
         except TimeoutError as error:
             raise errors.model_timeout("The model server does not answer in time.") from error
         except (aiohttp.ClientError, OSError, orjson.JSONDecodeError) as error:
+            _log_failure(error)
             raise errors.model_unavailable() from error
         if not isinstance(answer, dict):
             raise errors.model_unavailable()
@@ -152,6 +157,7 @@ class AnswerStream:
         except TimeoutError as error:
             raise errors.model_timeout("The model did not begin to answer in time.") from error
         except (aiohttp.ClientError, OSError) as error:
+            _log_failure(error)
             raise errors.model_unavailable() from error
         try:
             if self._response.status != 200:
@@ -200,6 +206,7 @@ class AnswerStream:
         except (aiohttp.ClientError, OSError) as error:
             if self._stalled:
                 raise errors.model_timeout("The model stopped in the middle of its answer.") from error
+            _log_failure(error)
             raise errors.model_unavailable("The model server broke off its answer.") from error
         if not data:
             raise errors.model_unavailable("The model server broke off its answer.")
@@ -239,6 +246,12 @@ class AnswerStream:
         except (aiohttp.ClientError, OSError, TimeoutError):
             data = b""
         return error_from(self._call.model, self._response.status, _error_text(data))
+
+
+def _log_failure(error: Exception) -> None:
+    _logger.warning(
+        "the model server failed", extra={"error": type(error).__name__, "errno": getattr(error, "errno", None)}
+    )
 
 
 def _error_text(data: bytes) -> str:
