@@ -46,6 +46,20 @@ async def test_requests_beyond_the_slots_wait_their_turn_and_beyond_the_queue_ar
     ]
 
 
+async def test_clients_that_all_leave_at_once_leave_a_slot_to_whoever_comes_next(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    await server.configure(slots=1)
+    await server.fault(kind="hang")
+    clients = [await server.open(HI) for _ in range(10)]
+    await server.wait(state="queued", count=9)
+    for client in clients:
+        client.transport.abort()
+    assert (await server.chat("next")).status_code == 200
+    await server.wait(state="aborted", count=10)
+    assert not caplog.records
+
+
 async def test_more_slots_at_run_time_admit_whoever_waits(server: Server) -> None:
     await server.configure(slots=1)
     await server.fault(kind="hang")

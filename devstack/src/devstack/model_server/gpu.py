@@ -80,7 +80,7 @@ class Gpu:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._release(runner)  # the slot came in the same moment as the cancellation
-            else:
+            elif turn in runner.waiting:  # else whoever released a slot has already passed it over
                 runner.waiting.remove(turn)
             raise
 

@@ -57,8 +57,8 @@ class Playback:
 
     def step(self, now: float) -> float:
         """Write what is due; returns when the next token is, 0 at the end."""
-        if self._stopped:
-            return 0
+        if self._stopped or (self._transport is not None and self._transport.is_closing()):
+            return 0  # the client has gone, and maybe the handler does not know yet
         position, frames, interval = self._position, self._chunks, self._interval
         late = now - self._due
         upto = position + 1
