@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import grpc
 from dormouse.agent.v1.agent_pb2 import Agent, Model
@@ -35,10 +36,17 @@ FRESH_S: Final = 10.0
 MISS_FRESH_S: Final = 1.0
 """A name that is not in a catalogue older than this is looked for in a new one: models are pulled at any time."""
 
+REPEAT_AFTER_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0)
+"""Before each repetition of a question about a thread: a function that is gone is back within seconds."""
+
 LIST_TIMEOUT_S: Final = 10.0
 STATE_TIMEOUT_S: Final = 10.0
 SYSTEM: Final = "_system"
 """The tenant of calls that concern nobody's data."""
+
+_GONE: Final = frozenset((ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE, ErrorReason.ERROR_REASON_SHUTTING_DOWN))
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,25 +140,24 @@ class AgentDirectory:
 
     async def thread_state(self, caller: Caller, thread_id: str, request_id: str) -> GetThreadStateResponse:
         """A thread's messages and values as of its latest checkpoint; THREAD_NOT_FOUND when it has none."""
-        try:
-            return await self._stub.GetThreadState(
+        state: GetThreadStateResponse = await _persistently(
+            lambda: self._stub.GetThreadState(
                 GetThreadStateRequest(thread_id=thread_id),
                 timeout=STATE_TIMEOUT_S,
                 metadata=self._metadata(caller.tenant, caller.user, request_id),
             )
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+        )
+        return state
 
     async def delete_thread(self, caller: Caller, thread_id: str, request_id: str) -> None:
         """Drops every checkpoint of a thread. Idempotent."""
-        try:
-            await self._stub.PruneThreads(
+        await _persistently(
+            lambda: self._stub.PruneThreads(
                 PruneThreadsRequest(thread_ids=[thread_id], mode=PRUNE_MODE_DELETE),
                 timeout=STATE_TIMEOUT_S,
                 metadata=self._metadata(caller.tenant, caller.user, request_id),
             )
-        except grpc.aio.AioRpcError as error:
-            raise from_rpc_error(error) from error
+        )
 
     async def close(self) -> None:
         """Ends a question that is under way."""
@@ -192,6 +199,20 @@ class AgentDirectory:
 
     def _metadata(self, tenant: str, user: str, request_id: str) -> tuple[tuple[str, str], ...]:
         return call_metadata(self._issuer.mint(audience=FUNCTION, tenant=tenant, user=user), request_id)
+
+
+async def _persistently(call: Callable[[], Awaitable[T]]) -> T:
+    """The answer to an idempotent call, which is repeated for some seconds while the function is gone."""
+    delays_s = iter(REPEAT_AFTER_S)
+    while True:
+        try:
+            return await call()
+        except grpc.aio.AioRpcError as error:
+            failure = from_rpc_error(error)
+            delay_s = next(delays_s, None)
+            if delay_s is None or failure.reason not in _GONE:
+                raise failure from error
+        await asyncio.sleep(delay_s)
 
 
 def _note_failure(task: "asyncio.Task[Catalogue]") -> None:
