@@ -25,20 +25,18 @@ _PROTO_ROLES: Final = {role: number for number, role in _ROLES.items()}
 _MEDIA_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
 _IMAGE_BYTES: Final = 8 * 1024 * 1024
 _STOPS: Final = 16
+_ID_CHARACTERS: Final = 256
 _PRUNED_THREADS: Final = 1000
 
 
 def run_request(request: agent_service_pb2.ExecuteRequest, tenant: str) -> RunRequest:
     """Raises DormouseError(INVALID_ARGUMENT)."""
-    if not request.run_id:
-        raise errors.invalid_argument("A run needs a run_id.")
+    _require_id(request.run_id, "run_id")
     if request.answers:
         raise errors.invalid_argument("No agent here asks questions, so there is nothing to answer.")
     thread = None
     if request.HasField("thread"):
-        if not request.thread.thread_id:
-            raise errors.invalid_argument("The thread has no thread_id.")
-        thread = ThreadRef(tenant, request.thread.thread_id, request.thread.checkpoint_id, request.thread.empty)
+        thread = _thread(tenant, request.thread.thread_id, request.thread.checkpoint_id, empty=request.thread.empty)
     elif not request.input:
         raise errors.invalid_argument("A run without a thread needs at least one message.")
     return RunRequest(
@@ -54,6 +52,20 @@ def run_request(request: agent_service_pb2.ExecuteRequest, tenant: str) -> RunRe
         recovery=_recovery(request.recovery),
         budget_s=request.budget_ms / 1000 if request.budget_ms else None,
     )
+
+
+def _thread(tenant: str, thread_id: str, checkpoint_id: str = "", *, empty: bool = False) -> ThreadRef:
+    _require_id(thread_id, "thread_id")
+    if checkpoint_id:
+        _require_id(checkpoint_id, "checkpoint_id")
+    if ":" in tenant:
+        raise errors.invalid_argument("A tenant's id holds no colon.")  # it ends the tenant in the threads' keys
+    return ThreadRef(tenant, thread_id, checkpoint_id, empty)
+
+
+def _require_id(text: str, name: str) -> None:
+    if not 0 < len(text) <= _ID_CHARACTERS or not text.isprintable():
+        raise errors.invalid_argument(f"{name} wants 1 to {_ID_CHARACTERS} printable characters.")
 
 
 def _message(message: message_pb2.Message, default_id: str) -> Message:
@@ -96,6 +108,8 @@ def _options(options: agent_pb2.GenerationOptions) -> GenerationOptions:
     def chosen(name: str) -> Any:
         return getattr(options, name) if options.HasField(name) else None  # type: ignore[arg-type]
 
+    if chosen("max_tokens") == 0:
+        raise errors.invalid_argument("max_tokens wants at least 1.")
     schema = chosen("response_json_schema")
     if schema is not None and schema != "json":
         _require_object(schema, "response_json_schema")
@@ -207,9 +221,7 @@ def execute_response(happened: Sequence[events.Event]) -> agent_service_pb2.Exec
 
 def thread_state_request(request: agent_service_pb2.GetThreadStateRequest, tenant: str) -> ThreadRef:
     """Raises DormouseError(INVALID_ARGUMENT)."""
-    if not request.thread_id:
-        raise errors.invalid_argument("There is no thread_id.")
-    return ThreadRef(tenant, request.thread_id, request.checkpoint_id)
+    return _thread(tenant, request.thread_id, request.checkpoint_id)
 
 
 def thread_state_response(state: ThreadState) -> agent_service_pb2.GetThreadStateResponse:
@@ -227,7 +239,7 @@ def prune_request(request: agent_service_pb2.PruneThreadsRequest, tenant: str) -
         raise errors.invalid_argument("There is no mode.")
     if len(request.thread_ids) > _PRUNED_THREADS:
         raise errors.invalid_argument(f"There are more than {_PRUNED_THREADS} threads.")
-    refs = [ThreadRef(tenant, thread_id) for thread_id in request.thread_ids]
+    refs = [_thread(tenant, thread_id) for thread_id in request.thread_ids]
     return refs, request.mode == agent_service_pb2.PRUNE_MODE_DELETE
 
 

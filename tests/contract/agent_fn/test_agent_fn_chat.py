@@ -1,8 +1,10 @@
 """What a run of the chat agent says, and what the model server is asked for it."""
 
+import asyncio
 import json
 from typing import Any
 
+import psutil
 import pytest
 from dormouse.agent.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, ROLE_USER, ClientTool, ContentPart, Image, Message
 from dormouse.agent.v1.message_pb2 import ToolCall as ToolCallProto
@@ -212,3 +214,20 @@ async def test_model_calls_are_measured(caller: Caller, shared: Shared) -> None:
         'dormouse_model_calls_in_flight{model="dormouse-dev:latest"}',
     ):
         assert sample in page
+
+
+async def test_what_a_caller_does_not_read_does_not_pile_up(stack: Stack, fleet: Fleet, tenant: Tenant) -> None:
+    tokens = 300_000  # some 40 MB as the model server sends them
+    model_server = await fleet.model_server(ttft_ms=1, token_ms=0, tokens=tokens)
+    # Without a database, whose driver would be loaded just now and counted with the rest.
+    agent_fn = await fleet.agent_fn(model_server, env={"DORMOUSE_POSTGRES_URL": ""})
+    process = psutil.Process(agent_fn.pid)
+    async with calling(stack, agent_fn, tenant) as caller:
+        call, seen = await caller.start(request(QUESTION, model="sim"))
+        used, before = -1.0, process.memory_info().rss
+        while used != (used := sum(process.cpu_times()[:2])):
+            await asyncio.sleep(0.3)
+        assert process.memory_info().rss - before < 8_000_000
+        seen += await caller.rest(call)
+        assert sum(event.message_delta.pieces for event in seen) == tokens
+        assert kinds(seen)[-1] == "run_finished"

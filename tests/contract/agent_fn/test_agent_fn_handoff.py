@@ -72,8 +72,8 @@ async def test_a_terminated_process_lets_its_runs_end(stack: Stack, fleet: Fleet
 async def test_a_terminated_process_hands_off_what_does_not_end_in_time(
     stack: Stack, fleet: Fleet, tenant: Tenant
 ) -> None:
-    model_server = await fleet.model_server(ttft_ms=5, token_ms=40)
-    agent_fn = await fleet.agent_fn(model_server, env={"DORMOUSE_DRAIN_S": "1"})
+    model_server = await fleet.model_server(ttft_ms=5, token_ms=15)
+    agent_fn = await fleet.agent_fn(model_server, env={"DORMOUSE_DRAIN_S": "0.6"})
     other = await fleet.agent_fn(model_server)
     asked = request(QUESTION)
     async with calling(stack, agent_fn, tenant) as caller, calling(stack, other, tenant) as another:
@@ -97,7 +97,7 @@ async def short_runs_for_ever(caller: Caller) -> None:
 
 
 async def test_a_terminated_process_takes_no_new_runs(stack: Stack, fleet: Fleet, tenant: Tenant) -> None:
-    model_server = await fleet.model_server(ttft_ms=5, token_ms=20)
+    model_server = await fleet.model_server(ttft_ms=5, token_ms=8)
     agent_fn = await fleet.agent_fn(model_server)
     async with calling(stack, agent_fn, tenant) as caller:
         call, seen = await caller.start(request(QUESTION))

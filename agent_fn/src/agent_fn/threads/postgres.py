@@ -24,7 +24,7 @@ Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
 _CONNECTIONS = 8
 _WAITING = 1024
 _CONNECT_S = 2
-_POOL_S = 2.5
+_POOL_S = 2.0
 _STATEMENT_S = 3.0
 _IDLE_S = 60.0
 # Keys of a checkpoint's metadata: whose it is, and what that run went on from.
