@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI, AsyncStream, OpenAI
+from openai.types.chat import ChatCompletionChunk
 
 from tests.clients.simulation import Simulation
 from tests.stack import Platform, Tenant
@@ -154,8 +155,7 @@ async def test_an_answer_that_breaks_off_in_the_middle_raises(
         stream = await client.chat.completions.create(model="sim", messages=QUESTION, stream=True)
         texts: list[str] = []
         with pytest.raises(openai.APIError, match="stopped in the middle") as broken:
-            async for chunk in stream:
-                texts.append(chunk.choices[0].delta.content or "")
+            await read_into(texts, stream)
     assert broken.value.code == "model_timeout"
     assert "".join(texts) == "w1 w2 w3 w4"
 
@@ -168,11 +168,16 @@ async def test_an_answer_that_cannot_be_continued_ends_with_an_error_that_says_s
         async with simulation.failing("cut", at_token=4):
             stream = await client.chat.completions.create(model="chat", messages=QUESTION, stream=True)
             with pytest.raises(openai.APIError) as broken:
-                [chunk async for chunk in stream]
+                await read_into([], stream)
         assert broken.value.code == "stream_broken"
         async with simulation.failing("cut", at_token=4):
             again = await client.chat.completions.create(model="chat", messages=QUESTION)
         assert again.choices[0].message.content == undisturbed.choices[0].message.content
+
+
+async def read_into(texts: list[str], stream: AsyncStream[ChatCompletionChunk]) -> None:
+    async for chunk in stream:
+        texts.append(chunk.choices[0].delta.content or "")
 
 
 async def leave_stream(client: AsyncOpenAI, simulation: Simulation) -> None:
