@@ -124,6 +124,9 @@ class Execution:
             self.task.cancel()
 
     def _budget_used_up(self) -> None:
+        if not self._progress.begun:
+            self._timer = self._loop.call_later(self._budget_s, self._budget_used_up)
+            return
         self.end_at_next_step()
         self._timer = self._loop.call_later(self._budget_s * (_BUDGETS_PER_MESSAGE - 1), self._message_takes_too_long)
 

@@ -28,6 +28,8 @@ class Progress:
     """Kept by whoever streams a model message, read by whoever may have to break it off."""
 
     phase: Phase = Phase.IDLE
+    begun: bool = False
+    """Whether any step has: a call that hands off has to have done something, or a run would never end."""
 
 
 class Flow(Protocol):

@@ -102,6 +102,7 @@ class _Speech:
     async def run(self, messages: Sequence[Message]) -> Reply:
         """Asks the model and streams what it says."""
         context, progress, flow, write = self._context, self._context.progress, self._context.flow, self._write
+        progress.begun = True
         call = self._call(messages)
         if call is None:
             return self._end_at_limit()
