@@ -44,11 +44,11 @@ _log = logging.getLogger(__name__)
 class RetryPolicy:
     """How often an attempt that brought nothing new is repeated. An attempt that did resets the count."""
 
-    function_delays_s: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.8, *(1.0,) * 28)
+    function_delays_s: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, *(0.5,) * 58)
     """A function that is gone is started again within seconds, or minutes where an image has to be fetched."""
     model_delays_s: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 4.0)
-    attempt_limit: int = 100
-    """Over the whole run, whatever they bring."""
+    failure_limit: int = 200
+    """Over the whole run, whatever the attempts between them bring."""
 
     def delay_s(self, reason: int, failures: int) -> float | None:
         """Seconds until the next attempt after `failures` in a row (1 for the first); None: give up."""
@@ -95,6 +95,8 @@ class Execution:
     def start(self) -> None:
         """Begins. The task is this object's: it ends with the run, by `cancel`, or by `stop`."""
         own = self._run.ownership
+        if self._may_start:
+            self._run.begin()
         if not self._run.entries:
             self._append(run_started(own.run_id, own.request.agent_id, own.request.model, own.thread_id))
         self._task = asyncio.create_task(self._drive(), name=own.run_id)
@@ -172,7 +174,7 @@ class Execution:
 
     async def _attempts(self, first: ExecuteRequest) -> RunEvent:
         """Calls Execute until the run has ended; returns its terminal event."""
-        own, failures = self._run.ownership, 0
+        own, failures, all_failures = self._run.ownership, 0, 0
         # A run that was taken over has a log already: this is a repetition.
         attempt = 1 if own.epoch == 1 else 2
         while True:
@@ -188,8 +190,9 @@ class Execution:
             except DormouseError as error:
                 metrics.ATTEMPTS.labels(ErrorReason.Name(error.reason)).inc()
                 failures = 1 if self._run.progress > progress else failures + 1
+                all_failures += 1
                 delay = self._policy.delay_s(error.reason, failures)
-                if delay is None or attempt >= self._policy.attempt_limit:
+                if delay is None or all_failures >= self._policy.failure_limit:
                     raise
                 _log.info(
                     "an attempt failed, the run goes on",

@@ -175,9 +175,9 @@ class LiveRun:
             self.entries[-PARSED_ENTRIES - 1].events = None
         return entry
 
-    def commit(self) -> None:
-        """Shows every sealed entry to the readers."""
-        self.visible = len(self.entries)
+    def commit(self, entries: int) -> None:
+        """Shows the first so many entries to the readers."""
+        self.visible = max(self.visible, entries)
         self._wake()
 
     def lose(self) -> None:

@@ -31,6 +31,16 @@ for i = 2, #ARGV, 2 do redis.call('XADD', KEYS[1], ARGV[i], 'e', ARGV[i + 1]) en
 return 1
 """
 
+# Writes down how a run ended, unless it has another owner by now.
+# KEYS: log, meta. ARGV: owner, ttl, then pairs of field and value.
+SETTLE = """
+if redis.call('HGET', KEYS[2], 'owner') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[2], unpack(ARGV, 3))
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('EXPIRE', KEYS[2], ARGV[2])
+return 1
+"""
+
 # Takes a run from an owner that is gone; answers the new epoch, 0 when the run is not that owner's or has ended.
 # KEYS: log, meta. ARGV: old owner, new owner, ttl.
 TAKE_OVER = """
@@ -96,8 +106,7 @@ def rewrite_command(run: LiveRun) -> Command:
 
 
 def settle_commands(run: LiveRun, replica_id: str, ttl_s: int) -> list[Command]:
-    """Writes down how the run ended; log and record expire `ttl_s` later."""
-    meta = keys.meta(run.id)
+    """Writes down how the run ended; log and record expire `ttl_s` later. Harmless where another owner came first."""
     usage = run.usage
     fields: list[str | bytes | int] = [
         "status", run.status, "finished_ms", _to_ms(run.finished_at), "finish_reason", run.finish_reason or "",
@@ -107,12 +116,11 @@ def settle_commands(run: LiveRun, replica_id: str, ttl_s: int) -> list[Command]:
     if run.error is not None:
         fields += ("error_reason", run.error.reason, "error_message", run.error.message)
         fields += ("error_retryable", int(run.error.retryable))
+    thread_id = run.ownership.thread_id
     return [
-        ("HSET", meta, *fields),
-        ("EXPIRE", meta, ttl_s),
-        ("EXPIRE", keys.log(run.id), ttl_s),
+        ("EVAL", SETTLE, 2, keys.log(run.id), keys.meta(run.id), replica_id, ttl_s, *fields),
         ("SREM", keys.runs_of(replica_id), run.id),
-        *([("PUBLISH", keys.THREADS_CHANNEL, run.ownership.thread_id)] if run.ownership.thread_id else []),
+        *([("PUBLISH", keys.THREADS_CHANNEL, thread_id)] if thread_id else []),
     ]
 
 

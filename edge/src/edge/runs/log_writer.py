@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from redis.exceptions import ResponseError
 
@@ -94,11 +93,9 @@ class LogWriter:
         runs, self._dirty = self._dirty, {}
         commands: list[Command] = []
         appends: list[tuple[LiveRun, int, int]] = []  # run, entries up to, the answer that counts
-        detached: list[LiveRun] = []
         for run in runs:
             run.seal()
             if run.detached:
-                detached.append(run)
                 continue
             for index in range(run.persisted, len(run.entries)):
                 if index == 0:
@@ -108,20 +105,16 @@ class LogWriter:
                 commands.append(append_command(run, run.entries[index]))
                 if index == 0:
                     commands.append(expire_command(run))
-        for run in detached:
-            run.commit()
-            if run.is_settled:
-                self._on_settled(run)
-        answers: list[Any] = []
-        if commands:
-            started = time.perf_counter()
-            try:
-                answers = await self._pipe.send(commands)
-            except AWAY as error:
-                self._go_without(error, runs)
-                return
-            metrics.APPEND_SECONDS.observe(time.perf_counter() - started)
-            metrics.APPEND_ENTRIES.observe(len(appends))
+            if run.has_ended:
+                commands += settle_commands(run, self._replica_id, self._ttl_s)
+        started = time.perf_counter()
+        try:
+            answers = await self._pipe.send(commands)
+        except AWAY as error:
+            self._go_without(error, runs)
+            return
+        metrics.APPEND_SECONDS.observe(time.perf_counter() - started)
+        metrics.APPEND_ENTRIES.observe(len(appends))
         for run, persisted, position in appends:
             answer = answers[position]
             if isinstance(answer, ResponseError) and "equal or smaller" in str(answer):
@@ -132,29 +125,23 @@ class LogWriter:
                 return
             elif not run.lost:
                 run.persisted = persisted
-        await self._show(run for run in runs if not run.lost and not run.detached)
+        await self._show(run for run in runs if not run.lost)
 
     async def _show(self, runs: Iterable[LiveRun]) -> None:
-        """Shows what has been logged; writes down what follows from it."""
-        ended: list[LiveRun] = []
-        commands: list[Command] = []
+        """Shows what has been logged, and notes what has changed beside the logs."""
+        noted: list[LiveRun] = []
         for run in runs:
-            run.commit()
+            run.commit(len(run.entries) if run.detached else run.persisted)
             if run.is_settled:
-                ended.append(run)
-                commands += settle_commands(run, self._replica_id, self._ttl_s)
-            elif run.noted_state != run.state:
+                self._on_settled(run)
+            elif run.noted_state != run.state and not run.detached:
                 run.noted_state = run.state
-                commands += state_commands(run)
-        if not commands:
-            return
-        try:
-            await self._pipe.send(commands)
-        except AWAY as error:
-            self._go_without(error, ended)
-            return
-        for run in ended:
-            self._on_settled(run)
+                noted.append(run)
+        if noted:
+            try:
+                await self._pipe.send([command for run in noted for command in state_commands(run)])
+            except AWAY as error:
+                self._go_without(error, noted)
 
     def _lose(self, run: LiveRun) -> None:
         """Another replica has taken the run over."""
@@ -174,7 +161,7 @@ class LogWriter:
         runs, self._dirty = self._dirty, {}
         for run in runs:
             run.seal()
-            run.commit()
+            run.commit(len(run.entries))
         if any(run.is_settled for run in runs):
             ended = [run for run in self._live() if run.is_settled]
             for run in ended[: max(0, len(ended) - UNSAVED_LIMIT)]:
@@ -187,14 +174,18 @@ class LogWriter:
             if not run.entries:
                 continue
             try:
+                persisted = len(run.entries)
                 (answer,) = await self._pipe.send([rewrite_command(run)])
                 if isinstance(answer, Exception):
                     return  # still loading, or unable to store; the probe asks again
                 if answer == 0:
                     self._give_up(run)
-                else:
-                    await self._pipe.send([*own_commands(run, self._replica_id), expire_command(run)])
-                    run.persisted = len(run.entries)
+                    continue
+                commands = [*own_commands(run, self._replica_id), expire_command(run)]
+                if run.is_settled:
+                    commands += settle_commands(run, self._replica_id, self._ttl_s)
+                await self._pipe.send(commands)
+                run.persisted = persisted
             except AWAY:
                 return
         self.available = True
