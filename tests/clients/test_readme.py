@@ -1,0 +1,79 @@
+"""The README's examples, run as they stand: curl and Python against a running platform."""
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.clients.simulation import Simulation
+from tests.stack import Platform, Tenant
+
+README = Path(__file__).parents[2] / "README.md"
+TIMEOUT_S = 30
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl was not tested: there is none here")
+
+
+def examples(language: str) -> list[str]:
+    """The README's code blocks in this language, from the chapter about using Dormouse."""
+    chapter = re.split(r"^## ", README.read_text(), flags=re.MULTILINE)
+    (use,) = (text for text in chapter if text.startswith("Use\n"))
+    return re.findall(rf"^```{language}\n(.*?)^```$", use, flags=re.MULTILINE | re.DOTALL)
+
+
+async def run(platform: Platform, tenant: Tenant, *argv: str) -> str:
+    """What the program prints; it must succeed."""
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        env={**os.environ, "DORMOUSE_URL": platform.edge.url, "DORMOUSE_API_KEY": tenant.api_key},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(TIMEOUT_S):
+        out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+@needs_curl
+async def test_the_curl_line_streams_an_answer(platform: Platform, tenant: Tenant) -> None:
+    said = await run(platform, tenant, "bash", "-euc", examples("sh")[0])
+    assert "development model" in "".join(re.findall(r'"content":"([^"]*)"', said))
+    assert said.endswith("data: [DONE]\n\n")
+    assert "\r" not in said
+
+
+@needs_curl
+async def test_the_run_in_the_background_is_followed_and_gone_on_with(platform: Platform, tenant: Tenant) -> None:
+    said = await run(platform, tenant, "bash", "-euc", examples("sh")[1])
+    numbers = [int(number) for number in re.findall(r"^id: (\d+)$", said, flags=re.MULTILINE)]
+    last = numbers.index(max(numbers)) + 1
+    assert numbers[:last] == list(range(1, last + 1))
+    assert numbers[last:] == list(range(21, last + 1))
+    assert said.count("event: run.finished\n") == 1 + (last > 20)
+
+
+async def test_the_python_example_prints_the_answer(platform: Platform, tenant: Tenant) -> None:
+    for example in examples("python"):
+        assert len(await run(platform, tenant, sys.executable, "-c", example)) > 50
+
+
+@needs_curl
+async def test_a_curl_that_is_killed_stops_the_model(fragile: Platform, tenant: Tenant, simulation: Simulation) -> None:
+    body = '{"model": "sim", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}'
+    headers = ("-H", f"Authorization: Bearer {tenant.api_key}", "-H", "Content-Type: application/json")
+    async with simulation.configured(token_ms=5, tokens=10_000):
+        curl = await asyncio.create_subprocess_exec(
+            *("curl", "-sN", f"{fragile.edge.url}/v1/chat/completions", *headers, "-d", body),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert curl.stdout is not None
+        async with asyncio.timeout(TIMEOUT_S):
+            assert (await curl.stdout.readline()).startswith(b"data: {")
+        curl.kill()
+        await curl.wait()
+        assert (await simulation.wait("aborted", within_s=1))["tokens_sent"] < 1000
