@@ -134,16 +134,21 @@ async def test_a_database_that_is_away_stops_threads_only(stack: Stack, fleet: F
 
 
 async def test_a_database_that_is_frozen_is_given_up(stack: Stack, fleet: Fleet, tenant: Tenant) -> None:
-    model_server = await fleet.model_server(ttft_ms=5, token_ms=1)
+    model_server = await fleet.model_server(ttft_ms=5, token_ms=5)
     database = await fleet.postgres()
     agent_fn = await fleet.agent_fn(model_server, database=database)
     on_thread = request("Hello.", thread=ThreadRef(thread_id="thread_1"))
     async with calling(stack, agent_fn, tenant) as caller:
         await caller.run(on_thread)
+        call, _ = await caller.start(request("Tell me about dormice.", run_id="run_2", thread=on_thread.thread))
         processes = [psutil.Process(database.server.process.pid)]
         processes += processes[0].children()
         for process in processes:
             process.suspend()
+        call.cancel()
+        async with model_server.control() as http:
+            aborted = await http.get("/_sim/wait", params={"state": "aborted", "timeout_s": 1})
+            assert aborted.status_code == 200, "a cancelled run's model call does not wait for the database"
         started = time.monotonic()
         results = await asyncio.gather(*(caller.failure(on_thread) for _ in range(3)))
         assert {error.reason for error, _ in results} == {E.ERROR_REASON_DATABASE_UNAVAILABLE}

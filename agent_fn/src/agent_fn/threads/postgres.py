@@ -99,7 +99,7 @@ class Database:
         finally:
             if not task.done():
                 self._given_up.add(task)
-                task.add_done_callback(self._given_up.discard)
+                task.add_done_callback(self._forget)
                 task.cancel()
         if not task.done():
             _logger.warning("the database does not answer in time")
@@ -109,6 +109,11 @@ class Database:
         except (psycopg.OperationalError, PoolClosed) as error:
             _logger.warning("the database does not answer", extra={"error": type(error).__name__})
             raise errors.database_unavailable() from error
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._given_up.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _logger.debug("what was given up has failed", extra={"error": type(error).__name__})
 
 
 class PostgresThreads:
