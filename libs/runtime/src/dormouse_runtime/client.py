@@ -43,7 +43,7 @@ def open_channel(
     Every call on it must pass timeout= (else ValueError), which is cut to what the present call has left. After
     idle_timeout_s without a call the connection closes, so that the function can scale to zero; the next call connects
     again. A call object that is kept after its end keeps the connection too; one that is dropped before its end goes
-    on until its deadline: cancel it. Lost connections are retried after 0.1 s, later up to 2 s.
+    on until its deadline: cancel it. Lost connections are retried after 0.1 s, later up to 0.5 s.
     """
     options = client_options(max_message_bytes)
     if credentials is None:

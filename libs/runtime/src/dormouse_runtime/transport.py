@@ -26,7 +26,7 @@ def client_options(max_message_bytes: int = MAX_MESSAGE_BYTES, keepalive_s: floa
         # A function that died is back within a second; the default would wait up to two minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 5_000),  # despite its name: how long an attempt to connect may take
-        ("grpc.max_reconnect_backoff_ms", 2_000),
+        ("grpc.max_reconnect_backoff_ms", 500),
         # Functions are inside; a proxy that is set for the way out would swallow the calls.
         ("grpc.enable_http_proxy", 0),
     ]
