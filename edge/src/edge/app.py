@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from . import health_routes, openapi
 from .agui import routes as agui_routes
@@ -87,9 +88,21 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         message, code = f"There is no {request.method} {request.url.path[:200]}.", "unknown_url"
     elif error.status_code == 405:
         message, code = f"{request.method} is not allowed here.", "method_not_allowed"
+        headers = {"allow": _allowed_methods(request) or (error.headers or {}).get("allow", "GET")}
+        return ApiError(405, message, code=code, headers=headers).response()
     else:
         message, code = "The request could not be handled.", "http_error"
     return ApiError(error.status_code, message, code=code, headers=error.headers).response()
+
+
+def _allowed_methods(request: Request) -> str:
+    """Of every route at this path; Starlette itself names those of the first only."""
+    methods: set[str] = set()
+    for surface in _SURFACES:
+        for route in surface.router.routes:
+            if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+                methods |= route.methods or set()
+    return ", ".join(sorted(methods))
 
 
 async def _parameter_error(request: Request, error: Exception) -> Response:

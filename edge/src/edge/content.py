@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 from dormouse.agent.v1.message_pb2 import ContentPart, Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from .errors import invalid_argument
 
@@ -14,10 +14,23 @@ IMAGE_LIMIT: Final = 8 * 1024 * 1024
 IMAGE_TYPES: Final = ("image/png", "image/jpeg", "image/webp")
 
 
+_BASE64: Final = "([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)"
+_IMAGE_URL: Final = f"^data:image/(png|jpeg|webp);base64,{_BASE64}$"
+
+
 class Schema(BaseModel):
     """Tolerant to unknown fields, strict on types."""
 
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# Integers as JSON Schema knows them: 5.0 is one, "5" and 5.5 are none.
+Count = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole)]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_whole)]
 
 
 class TextPart(Schema):
@@ -29,6 +42,8 @@ class ImageUrl(Schema):
     url: str = Field(
         description="A data URL with a PNG, JPEG or WebP image. Remote addresses are not fetched.",
         examples=["data:image/png;base64,iVBORw0KGgo="],
+        # Told, not enforced: what is wrong with an image is said better where it is decoded.
+        json_schema_extra={"pattern": _IMAGE_URL},
     )
     detail: str | None = Field(None, description="Accepted and ignored.")
 

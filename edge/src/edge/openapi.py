@@ -48,7 +48,7 @@ def event_stream(description: str, example: str) -> dict[str, Any]:
     return {
         "description": description,
         "headers": dict(_STREAM_HEADERS),
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": example}},
+        "content": {"text/event-stream": {"schema": _SSE_EVENT, "example": example}},
     }
 
 
@@ -82,6 +82,13 @@ _SAYINGS: Final[Mapping[int, tuple[str, str, str, str]]] = {
     504: ("The model, or a part of the platform, took too long.", "The model server does not answer.", "server_error",
           "model_timeout"),
 }  # fmt: skip
+
+_SSE_EVENT: Final[Mapping[str, Any]] = {
+    "title": "One server-sent event",
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
 
 _STREAM_HEADERS: Final[Mapping[str, Any]] = {
     "x-dormouse-run-id": {"description": "The run behind this answer.", "schema": {"type": "string"}},

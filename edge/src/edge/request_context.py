@@ -3,9 +3,18 @@
 import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+
+from starlette.types import Receive, Scope, Send
 
 _KEY = "dormouse.request"
+
+
+class Stream(Protocol):
+    """An answer that takes its time."""
+
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it, to its end."""
 
 
 @dataclass(slots=True)
@@ -18,6 +27,8 @@ class RequestContext:
     tenant: str = ""
     run_id: str = ""
     thread_id: str = ""
+    stream: "Stream | None" = None
+    """What the route leaves to be sent once the route itself has ended."""
 
 
 def put_context(scope: MutableMapping[str, Any], context: RequestContext) -> None:

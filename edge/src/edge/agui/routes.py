@@ -55,8 +55,6 @@ async def run_agent(
 ) -> Response:
     services = services_of(request)
     wanted = await read_json(request, RunAgentInput)
-    if wanted.resume:
-        raise invalid_argument("No run of this thread waits for an answer.", "resume")
     conversation = conversation_of(wanted)
     if not conversation:
         raise invalid_argument("There is no message that an agent could answer.", "messages")

@@ -172,10 +172,12 @@ class RunAgentInput(AguiSchema):
         min_length=1, max_length=200, description="The client's name for the run, echoed in its events."
     )
     messages: Annotated[list[AguiMessage], _without_unknown("role", ROLES)] = Field(
-        max_length=10_000, description="The whole conversation as the client holds it."
+        min_length=1, max_length=10_000, description="The whole conversation as the client holds it."
     )
     tools: list[AguiTool] | None = Field(None, max_length=128, description="Tools that the client runs itself.")
     context: list[AguiContext] | None = Field(None, max_length=100, description="What the model is to know as well.")
     state: Any = Field(None, description="Accepted; agents that keep no state leave it alone.")
     forwarded_props: Any = Field(None, description="Accepted and ignored.")
-    resume: list[AguiResume] | None = Field(None, description="Answers to interrupts; there are none yet.")
+    resume: list[AguiResume] | None = Field(
+        None, max_length=0, description="Answers to interrupts. No agent asks yet, so there is nothing to answer."
+    )

@@ -48,6 +48,8 @@ class ObserveMiddleware:
             with telemetry.span(scope["method"], kind="server") as span:
                 try:
                     await self._app(scope, receive, observed_send)
+                    if context.stream is not None:
+                        await context.stream.run(scope, receive, observed_send)
                 except Exception:
                     _log.exception("a request failed because of a defect")
                     if status:

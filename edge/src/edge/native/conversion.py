@@ -10,7 +10,7 @@ from dormouse.agent.v1.message_pb2 import ClientTool, Message, Role, ToolCall
 from pydantic_core import to_json
 
 from edge.content import content_to_json, parts_of
-from edge.errors import invalid_argument, meaning_of
+from edge.errors import meaning_of
 from edge.runs.model import RunPage, RunRecord
 from edge.threads import Thread, ThreadPage
 
@@ -31,21 +31,16 @@ def messages_of(request: schemas.RunRequest) -> list[Message]:
 
 
 def _message(message: schemas.ThreadMessage, param: str) -> Message:
-    if message.content is None and not message.tool_calls:
-        raise invalid_argument("A message needs `content`, unless it is an assistant's that calls tools.", param)
-    if message.tool_calls and message.role != "assistant":
-        raise invalid_argument("Only an assistant's message calls tools.", f"{param}.tool_calls")
-    if (message.role == "tool") != (message.tool_call_id is not None):
-        raise invalid_argument("`tool_call_id` belongs to tool messages, and each needs it.", f"{param}.tool_call_id")
+    calls = message.tool_calls if isinstance(message, schemas.ThreadAssistantMessage) else None
     return Message(
         id=message.id or "",
         role=_ROLES[message.role],
         content=parts_of(message.content, param),
         tool_calls=[
             ToolCall(id=call.id, name=call.function.name, arguments_json=call.function.arguments)
-            for call in message.tool_calls or ()
+            for call in calls or ()
         ],
-        tool_call_id=message.tool_call_id or "",
+        tool_call_id=message.tool_call_id if isinstance(message, schemas.ThreadToolMessage) else "",
         name=message.name or "",
     )
 
@@ -149,7 +144,7 @@ def message_to_json(message: Message) -> dict[str, Any]:
     """A ThreadMessage; fields that say nothing are left out."""
     shown: dict[str, Any] = {
         "id": message.id,
-        "role": _ROLE_NAMES.get(message.role, "user"),
+        "role": _ROLE_NAMES[message.role],
         "content": content_to_json(message.content),
     }
     if message.tool_calls:

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
-from edge.content import Part, Schema
+from edge.content import Count, Part, Schema, Seed
 from edge.runs.model import MultitaskStrategy, OnDisconnect, RunStatus
 
 
@@ -17,6 +17,20 @@ def _storable(text: str) -> str:
 
 Key = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_storable)]
 Value = Annotated[str, Field(max_length=512), AfterValidator(_storable)]
+METADATA_PAIRS: Final = 16
+
+
+def _metadata_schema(value: Any) -> WithJsonSchema:
+    """pydantic puts what it knows of keys into `patternProperties`, which says nothing about other keys."""
+    no_nul = r"^[^\x00]*$"
+    return WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": METADATA_PAIRS,
+            "propertyNames": {"minLength": 1, "maxLength": 64, "pattern": no_nul},
+            "additionalProperties": {"type": value, "maxLength": 512, "pattern": no_nul},
+        }
+    )
 
 
 class MessageFunction(Schema):
@@ -30,21 +44,51 @@ class MessageToolCall(Schema):
     function: MessageFunction
 
 
-class ThreadMessage(Schema):
-    """One message of a conversation."""
-
-    id: str | None = Field(
-        None,
+MessageId = Annotated[
+    str | None,
+    Field(
         min_length=1,
         max_length=200,
         description="Unique within its thread; the same id again replaces the earlier message. Left out: one is made.",
-    )
-    role: Literal["system", "user", "assistant", "tool"]
-    content: str | list[Part] | None = None
-    tool_calls: list[MessageToolCall] | None = Field(None, description="Assistant messages only.")
-    tool_call_id: str | None = Field(None, description="Tool messages only: the call that this message answers.")
+    ),
+]
+
+
+class ThreadSystemMessage(Schema):
+    id: MessageId = None
+    role: Literal["system"]
+    content: str | list[Part]
     name: str | None = None
+
+
+class ThreadUserMessage(Schema):
+    id: MessageId = None
+    role: Literal["user"]
+    content: str | list[Part]
+    name: str | None = None
+
+
+class ThreadAssistantMessage(Schema):
+    id: MessageId = None
+    role: Literal["assistant"]
+    content: str | list[Part] | None = None
+    tool_calls: list[MessageToolCall] | None = None
     reasoning: str | None = Field(None, description="In answers: what the model thought first. Ignored in requests.")
+    name: str | None = None
+
+
+class ThreadToolMessage(Schema):
+    id: MessageId = None
+    role: Literal["tool"]
+    content: str | list[Part]
+    tool_call_id: str = Field(description="The call that this message answers.")
+    name: str | None = None
+
+
+ThreadMessage = Annotated[
+    ThreadSystemMessage | ThreadUserMessage | ThreadAssistantMessage | ThreadToolMessage, Field(discriminator="role")
+]
+"""One message of a conversation."""
 
 
 class RunInput(Schema):
@@ -60,10 +104,10 @@ class RunOptions(Schema):
 
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    top_k: int | None = Field(None, ge=1, le=2**31 - 1)
-    max_tokens: int | None = Field(None, ge=1, le=2**31 - 1, description="Per model call, reasoning included.")
+    top_k: Count | None = None
+    max_tokens: Count | None = Field(None, description="Per model call, reasoning included.")
     stop: list[Annotated[str, Field(min_length=1, max_length=256)]] | None = Field(None, max_length=16)
-    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
+    seed: Seed | None = None
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     reasoning: bool | None = Field(None, description="Whether the model is to reason first.")
@@ -111,7 +155,9 @@ class ThreadRequest(Schema):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"metadata": {"topic": "animals"}}]})
 
-    metadata: dict[Key, Value] = Field(default_factory=dict, max_length=16)
+    metadata: Annotated[dict[Key, Value], _metadata_schema("string")] = Field(
+        default_factory=dict, max_length=METADATA_PAIRS
+    )
 
 
 class ThreadChanges(Schema):
@@ -119,7 +165,9 @@ class ThreadChanges(Schema):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"metadata": {"topic": "rodents", "old": None}}]})
 
-    metadata: dict[Key, Value | None] = Field(max_length=16)
+    metadata: Annotated[dict[Key, Value | None], _metadata_schema(["string", "null"])] = Field(
+        max_length=METADATA_PAIRS
+    )
 
 
 class RunFailure(BaseModel):

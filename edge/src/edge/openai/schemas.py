@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from edge.content import Part, Schema, TextPart
+from edge.content import Count, Part, Schema, Seed, TextPart
 
 
 class RefusalPart(Schema):
@@ -123,11 +123,11 @@ class ChatCompletionRequest(Schema):
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    max_tokens: int | None = Field(None, ge=1, le=2**31 - 1, description="The same as `max_completion_tokens`.")
-    max_completion_tokens: int | None = Field(None, ge=1, le=2**31 - 1, description="Reasoning included.")
+    max_tokens: Count | None = Field(None, description="The same as `max_completion_tokens`.")
+    max_completion_tokens: Count | None = Field(None, description="Reasoning included.")
     n: Literal[1] | None = Field(None, description="Only one choice is made.")
     stop: StopText | Annotated[list[StopText], Field(max_length=16)] | None = None
-    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)
+    seed: Seed | None = None
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     response_format: Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")] | None = (
