@@ -85,7 +85,7 @@ class Script:
             headers={"x-run": "1"},
             on_gone=self.on_gone,
         )
-        await stream(scope, receive, send)
+        await stream.run(scope, receive, send)
 
     @asynccontextmanager
     async def request(self) -> AsyncIterator[httpx.Response]:
