@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from starlette.types import Receive, Scope, Send
 
-_KEY = "dormouse.request"
+KEY = "dormouse.request"
+"""Where the scope holds it."""
 
 
 class Stream(Protocol):
@@ -33,11 +34,11 @@ class RequestContext:
 
 def put_context(scope: MutableMapping[str, Any], context: RequestContext) -> None:
     """Called once, by the middleware."""
-    scope[_KEY] = context
+    scope[KEY] = context
 
 
 def context_of(scope: MutableMapping[str, Any]) -> RequestContext:
     """The request's context."""
-    context = scope[_KEY]
+    context = scope[KEY]
     assert isinstance(context, RequestContext)
     return context

@@ -11,13 +11,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edge.errors import internal_error
 from edge.metrics import REQUEST_SECONDS, REQUESTS
-from edge.request_context import RequestContext, put_context
+from edge.request_context import KEY, RequestContext, put_context
 
 _log = logging.getLogger("edge.access")
 _ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 QUIET: Final = frozenset({"/healthz", "/readyz"})
 """Asked every few seconds by machines: logged only when the answer is not 2xx."""
+
+
+_KEPT: Final = frozenset({"type", "method", "path", "route", KEY})
+"""What the scope of a streaming request still has to hold."""
 
 
 class ObserveMiddleware:
@@ -31,7 +35,9 @@ class ObserveMiddleware:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        context = RequestContext(_request_id(headers))
+        traceparent, tracestate = headers.get(b"traceparent"), headers.get(b"tracestate")
+        context = RequestContext(_request_id(headers.get(b"x-request-id", b"")))
+        del headers  # not to be kept for as long as a stream lasts
         put_context(scope, context)
         id_header = (b"x-request-id", context.request_id.encode())
         status = 0
@@ -44,11 +50,12 @@ class ObserveMiddleware:
             await send(message)
 
         with logs.bind(request_id=context.request_id):
-            _continue_trace(headers)
+            _continue_trace(traceparent, tracestate)
             with telemetry.span(scope["method"], kind="server") as span:
                 try:
                     await self._app(scope, receive, observed_send)
                     if context.stream is not None:
+                        _let_go(scope)
                         await context.stream.run(scope, receive, observed_send)
                 except Exception:
                     _log.exception("a request failed because of a defect")
@@ -65,21 +72,25 @@ class ObserveMiddleware:
                     _report(scope, context, route, status)
 
 
-def _request_id(headers: dict[bytes, bytes]) -> str:
-    given = headers.get(b"x-request-id", b"")
+def _request_id(given: bytes) -> str:
     return given.decode("ascii") if _ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
 
 
-def _continue_trace(headers: dict[bytes, bytes]) -> None:
-    traceparent = headers.get(b"traceparent")
+def _continue_trace(traceparent: bytes | None, tracestate: bytes | None) -> None:
     if traceparent is None and not telemetry.is_on():
         return
     carrier = {
         name: value.decode("latin-1")
-        for name, value in (("traceparent", traceparent), ("tracestate", headers.get(b"tracestate")))
+        for name, value in (("traceparent", traceparent), ("tracestate", tracestate))
         if value is not None
     }
     telemetry.continue_trace(carrier)
+
+
+def _let_go(scope: Scope) -> None:
+    """Frees what the route has left in the scope, which lives as long as the stream."""
+    for name in [name for name in scope if name not in _KEPT]:
+        del scope[name]
 
 
 def _route(scope: Scope) -> str:
