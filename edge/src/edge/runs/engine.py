@@ -111,9 +111,10 @@ class RunEngine:
         Errors: THREAD_NOT_FOUND, THREAD_BUSY, and DATABASE_UNAVAILABLE for a run that is stored.
         """
         own = _ownership(spec)
-        admission = Admission(is_running=True, to_cancel=())
+        admission = Admission(own.created_at, is_running=True, to_cancel=())
         if own.stored:
             admission = await self._admit(own, spec.multitask_strategy)
+            own = replace(own, created_at=admission.created_at)
         execution = self._execute(LiveRun(own), may_start=admission.is_running)
         try:
             cause = (

@@ -27,6 +27,8 @@ _ACTIVE = "status in ('queued', 'running')"
 class Admission:
     """A new run's place: whether it may start at once, and which runs have to make way for it."""
 
+    created_at: datetime
+    """By the database's clock, which orders the runs of a thread whichever replica admits them."""
     is_running: bool
     to_cancel: Sequence[str]
 
@@ -59,10 +61,12 @@ class RunStore:
                     details={"run_id": active[0]},
                 )
             is_running = not active
-            await connection.execute(
+            cursor = await connection.execute(
                 """insert into runs (id, tenant_id, thread_id, agent_id, model, status, request, on_disconnect,
                        multitask_strategy, created_at, started_at)
-                   values (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(), %s)""",
+                   values (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(),
+                       case when %s then clock_timestamp() end)
+                   returning created_at""",
                 (
                     own.run_id,
                     own.tenant,
@@ -73,11 +77,13 @@ class RunStore:
                     own.request.SerializeToString(),
                     own.on_disconnect,
                     strategy,
-                    own.created_at if is_running else None,
+                    is_running,
                 ),
             )
+            row = await cursor.fetchone()
+            assert row is not None
         makes_way = strategy in (MultitaskStrategy.INTERRUPT, MultitaskStrategy.ROLLBACK)
-        return Admission(is_running, active if makes_way else ())
+        return Admission(row["created_at"], is_running, active if makes_way else ())
 
     async def turn(self, own: Ownership) -> ExecuteRequest | Waiting | RunRecord:
         """Claims the run's turn on its thread and gives what to execute, unless an earlier run is active there.
