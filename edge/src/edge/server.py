@@ -58,7 +58,10 @@ class EdgeServer(uvicorn.Server):
         gc.collect()
         gc.freeze()  # what is there now stays: no collection has to look at it again
         bound = self.servers[0].sockets[0].getsockname()
-        _log.info(
+        # Whoever started this process waits for the line, so the log level does not count for it.
+        announcement = logging.getLogger("edge.serving")
+        announcement.setLevel(logging.INFO)
+        announcement.info(
             "serving",
             extra={
                 "address": str(Address(self._settings.edge_listen.host, bound[1])),
@@ -68,8 +71,9 @@ class EdgeServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Ends within the grace plus a little, whatever clients do."""
-        self._lifecycle.drain(self._settings.drain_s)
+        self._lifecycle.drain(self._settings.shutdown_delay_s + self._settings.drain_s)
         _log.info("draining", extra={"open_requests": self._lifecycle.open_requests})
+        await asyncio.sleep(self._settings.shutdown_delay_s)
         farewell = asyncio.get_running_loop().call_later(self._settings.drain_s, self._lifecycle.close)
         try:
             await super().shutdown(sockets)

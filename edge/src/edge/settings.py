@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     """How long the log of a finished run can be read again."""
     lease_s: Annotated[float, Field(gt=0)] = 5
     """How long a replica may be silent before another takes its runs over."""
+    shutdown_delay_s: Annotated[float, Field(ge=0)] = 0
+    """How long requests are still taken after SIGTERM, while /readyz already says 503 and load balancers notice."""
     drain_s: Annotated[float, Field(ge=0)] = 25
     """How long open requests may go on after SIGTERM."""
     agent_probe_s: Annotated[float, Field(ge=0)] = 5

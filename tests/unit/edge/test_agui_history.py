@@ -23,8 +23,9 @@ def assistant(message_id: str, text: str) -> dict[str, Any]:
     return {"id": message_id, "role": "assistant", "content": text}
 
 
-def new_ids(shown: RunAgentInput, held: RunAgentInput) -> tuple[list[str], bool]:
-    new = what_is_new(conversation_of(shown), context_of_run(shown), conversation_of(held))
+def new_ids(shown: RunAgentInput, held: RunAgentInput | None) -> tuple[list[str], bool]:
+    before = [] if held is None else conversation_of(held)
+    new = what_is_new(conversation_of(shown), context_of_run(shown), before)
     return [message.id for message in new.messages], new.from_empty
 
 
@@ -54,7 +55,7 @@ Q1, A1, Q2, A2 = user("q1", "one?"), assistant("a1", "one!"), user("q2", "two?")
 def test_only_what_is_new_is_given_to_the_agent(
     shown: list[dict[str, Any]], held: list[dict[str, Any]], new: list[str], from_empty: bool
 ) -> None:
-    assert new_ids(request(*shown), request(*held)) == (new, from_empty)
+    assert new_ids(request(*shown), request(*held) if held else None) == (new, from_empty)
 
 
 def test_a_tool_result_is_known_by_its_call() -> None:

@@ -1,10 +1,11 @@
 """From an API key to its owner: a cache before Postgres that also lives through Postgres being away."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
@@ -30,6 +31,10 @@ PAUSE_S: Final = 1.0
 """So long nobody waits for Postgres on behalf of a known key after it has failed to answer."""
 
 CACHE_LIMIT: Final = 20_000
+"""Known keys, and as many unknown ones: strangers cannot push the known ones out."""
+
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +48,19 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    caller: Caller | None
+    caller: Caller
     asked_at: float
 
 
 class Authenticator:
-    """Tells the owner of a key. Only MACs of keys are kept in memory and in the database."""
+    """Tells the owner of a key. Neither memory nor database hold keys: both know them by keyed hashes only."""
 
     def __init__(self, database: Database, pepper: bytes, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._pepper = pepper
         self._clock = clock
         self._known: dict[bytes, _Known] = {}
+        self._unknown: dict[bytes, float] = {}
         self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
         self._failed_at = float("-inf")
 
@@ -66,19 +72,22 @@ class Authenticator:
         if not keys.is_well_formed(key):
             KEY_LOOKUPS.labels("malformed").inc()
             return None
-        mac = keys.mac(self._pepper, key)
-        known = self._known.get(mac)
+        # Memory's own hash: a tenth of the time that the database's takes.
+        digest = hashlib.blake2b(key.encode("ascii"), key=self._pepper[:64], digest_size=32).digest()
+        known = self._known.get(digest)
+        now = self._clock()
         if known is None:
-            return await self._look_up(mac)
-        age = self._clock() - known.asked_at
-        if known.caller is None:
-            return None if age < UNKNOWN_S else await self._look_up(mac)
+            if now - self._unknown.get(digest, float("-inf")) < UNKNOWN_S:
+                KEY_LOOKUPS.labels("memory").inc()
+                return None
+            return await self._look_up(digest, key)
+        age = now - known.asked_at
         if age < BELIEVED_S:
             if age >= REFRESH_S:
-                self._ask(mac)
+                self._ask(digest, key)
             KEY_LOOKUPS.labels("memory").inc()
             return known.caller
-        return await self._look_up_or_trust(mac, known.caller, age)
+        return await self._look_up_or_trust(digest, key, known.caller, age)
 
     async def close(self) -> None:
         """Ends what is under way."""
@@ -86,45 +95,53 @@ class Authenticator:
             task.cancel()
         await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
-    async def _look_up_or_trust(self, mac: bytes, caller: Caller, age: float) -> Caller | None:
+    async def _look_up_or_trust(self, digest: bytes, key: str, caller: Caller, age: float) -> Caller | None:
         try:
             if age < STALE_S and self._clock() - self._failed_at < PAUSE_S:
                 KEY_LOOKUPS.labels("stale").inc()
                 return caller
-            return await self._look_up(mac)
+            return await self._look_up(digest, key)
         except DormouseError as error:
             if error.reason != ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE or age >= STALE_S:
                 raise
             KEY_LOOKUPS.labels("stale").inc()
             return caller
 
-    async def _look_up(self, mac: bytes) -> Caller | None:
+    async def _look_up(self, digest: bytes, key: str) -> Caller | None:
         KEY_LOOKUPS.labels("database").inc()
-        return await asyncio.shield(self._ask(mac))
+        return await asyncio.shield(self._ask(digest, key))
 
-    def _ask(self, mac: bytes) -> asyncio.Task[Caller | None]:
+    def _ask(self, digest: bytes, key: str) -> asyncio.Task[Caller | None]:
         """Requests with the same key that arrive together share one question."""
-        task = self._asking.get(mac)
+        task = self._asking.get(digest)
         if task is None:
-            task = self._asking[mac] = asyncio.create_task(self._query(mac))
-            task.add_done_callback(lambda task: self._answered(mac, task))
+            task = self._asking[digest] = asyncio.create_task(self._query(digest, keys.mac(self._pepper, key)))
+            task.add_done_callback(lambda task: self._answered(digest, task))
         return task
 
-    def _answered(self, mac: bytes, task: asyncio.Task[Caller | None]) -> None:
-        self._asking.pop(mac, None)
+    def _answered(self, digest: bytes, task: asyncio.Task[Caller | None]) -> None:
+        self._asking.pop(digest, None)
         if not task.cancelled() and task.exception() is not None:
             self._failed_at = self._clock()
 
-    async def _query(self, mac: bytes) -> Caller | None:
+    async def _query(self, digest: bytes, mac: bytes) -> Caller | None:
         asked_at = self._clock()
         async with self._database.connection() as connection:
             cursor = await connection.execute(
                 "select id, tenant_id, user_id from api_keys where mac = %s and revoked_at is null", (mac,)
             )
             row = await cursor.fetchone()
-        caller = None if row is None else Caller(row["tenant_id"], row["user_id"] or "", row["id"])
-        self._known.pop(mac, None)
-        while len(self._known) >= CACHE_LIMIT:
-            del self._known[next(iter(self._known))]
-        self._known[mac] = _Known(caller, asked_at)
+        self._known.pop(digest, None)
+        self._unknown.pop(digest, None)
+        if row is None:
+            _put(self._unknown, digest, asked_at)
+            return None
+        caller = Caller(row["tenant_id"], row["user_id"], row["id"])
+        _put(self._known, digest, _Known(caller, asked_at))
         return caller
+
+
+def _put(cache: dict[bytes, V], digest: bytes, value: V) -> None:
+    while len(cache) >= CACHE_LIMIT:
+        del cache[next(iter(cache))]
+    cache[digest] = value
