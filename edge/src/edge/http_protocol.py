@@ -1,6 +1,7 @@
 """HTTP/1.1 as uvicorn speaks it, with the limits and the error shape that it lacks."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -18,6 +19,7 @@ class EdgeHttpProtocol(HttpToolsProtocol):
     """Refuses endless and endlessly slow heads, and says what is wrong with broken HTTP in OpenAI's shape."""
 
     _in_head = True
+    _is_head_too_long = False
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
 
@@ -38,9 +40,12 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_LIMIT and not self.transport.is_closing():
-            self._refuse(431, "The request's head is too long.", "headers_too_large")
+            self._refuse_head()
 
     def on_headers_complete(self) -> None:
+        if self._head_bytes > HEAD_LIMIT and _length(self.url, self.headers) > HEAD_LIMIT:
+            self._is_head_too_long = True
+            raise ValueError("the parser then calls send_400_response")  # it came whole, in one piece
         self._in_head = False
         self._head_bytes = 0
         self._stop_timer()
@@ -51,7 +56,10 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "This is not valid HTTP.", "invalid_http")
+        if self._is_head_too_long:
+            self._refuse_head()
+        else:
+            self._refuse(400, "This is not valid HTTP.", "invalid_http")
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._give_up)
@@ -66,6 +74,9 @@ class EdgeHttpProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _refuse_head(self) -> None:
+        self._refuse(431, "The request's head is too long.", "headers_too_large")
+
     def _refuse(self, status: int, message: str, code: str) -> None:
         body = ApiError(status, message, code=code).body()
         self.transport.write(
@@ -74,3 +85,8 @@ class EdgeHttpProtocol(HttpToolsProtocol):
             + body
         )
         self.transport.close()
+
+
+def _length(url: bytes, headers: Sequence[tuple[bytes, bytes]]) -> int:
+    """Bytes of a head on the wire, but for its method and blanks."""
+    return len(url) + sum(len(name) + len(value) + 4 for name, value in headers)

@@ -160,6 +160,8 @@ class EventStream(Response):
         if self._opened:
             await self._close(self._encoder.broken(error))
             return
+        if error.status < 500:
+            self._meter.end("refused")
         self._opened = True
         response = error.response()
         headers = [*response.raw_headers, *self._about_run]

@@ -105,6 +105,17 @@ async def test_an_endless_head_is_refused() -> None:
         assert (status, body["error"]["code"]) == (431, "headers_too_large")
 
 
+async def test_a_head_that_is_too_long_is_refused_even_when_it_comes_whole() -> None:
+    async with serving(APP) as address:
+        filler = b"x-filler: " + b"y" * 1000 + b"\r\n"
+        pieces = (b"GET / HTTP/1.1\r\nhost: x\r\n" + filler * 62, filler * 5 + b"\r\n")
+        status, _, body = await raw(address, *pieces)
+        assert (status, body["error"]["code"]) == (431, "headers_too_large")
+        body_beside_head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n" + filler * 60 + b"\r\n" + b"x" * 900
+        status, _, body = await raw(address, body_beside_head)
+        assert (status, body["length"]) == (200, 900)
+
+
 async def test_an_endlessly_slow_head_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT_S", 0.05)
     async with serving(APP) as address:

@@ -158,7 +158,7 @@ async def stream_run_events(
     last_event_id: Annotated[
         str,
         Header(
-            pattern=r"^[0-9]{1,18}$",
+            pattern=r"^[0-9]{0,18}$",
             description="The same, as EventSource says it; wins over `after`.",
             examples=["17"],
         ),
