@@ -90,6 +90,11 @@ async def test_a_server_that_is_away_does_not_take_what_is_known(source: Source)
     for _ in range(3):
         assert await remembered.get() == 1
         await settled(lambda: not remembered.is_reading)
+        assert remembered.has_failed
+    source.failure = None
+    await remembered.get()
+    await settled(lambda: not remembered.is_reading)
+    assert not remembered.has_failed
 
 
 async def test_a_model_that_is_gone_is_said_to_be(source: Source) -> None:

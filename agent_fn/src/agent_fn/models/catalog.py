@@ -48,7 +48,7 @@ class ModelCatalog:
         return await self._default.get()
 
     async def overview(self) -> Overview:
-        """All of it; empty where the model server does not answer."""
+        """All of it. Where the model server does not answer: what was known of it until lately, or nothing."""
         try:
             models = await self._all.get()
         except DormouseError:
@@ -57,7 +57,7 @@ class ModelCatalog:
             default_model = (await self.resolve("")).name
         except DormouseError:
             default_model = ""
-        return Overview(reachable=True, models=models, default_model=default_model)
+        return Overview(reachable=not self._all.has_failed, models=models, default_model=default_model)
 
     async def aclose(self) -> None:
         """Ends what is being read."""

@@ -26,6 +26,8 @@ class Remembered(Generic[T]):
         self._read_at = float("-inf")
         self._value: T | None = None
         self._reading: asyncio.Task[T] | None = None
+        self.has_failed = False
+        """Whether the last reading that ended gave no value: what `get` returns is from before."""
 
     async def get(self) -> T:
         """The value; raises what reading it raised."""
@@ -57,7 +59,11 @@ class Remembered(Generic[T]):
 
     def _read_or_failed(self, reading: asyncio.Task[T]) -> None:
         self._reading = None
-        if reading.cancelled() or (error := reading.exception()) is None:
+        if reading.cancelled():
+            return
+        error = reading.exception()
+        self.has_failed = error is not None
+        if error is None:
             return
         if isinstance(error, DormouseError) and not error.retryable:
             self._read_at = float("-inf")  # it is gone, not away: the next one asks again and hears it
