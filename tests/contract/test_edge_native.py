@@ -232,3 +232,18 @@ async def test_a_busy_thread_refuses_queues_or_makes_way(fleet: Fleet, tenant: T
         running = (await start("reject")).json()["id"]
         assert (await http.delete(f"/v1/threads/{thread}")).status_code == 200
         assert (await http.get(f"/v1/threads/{thread}")).status_code == 404
+
+
+async def test_a_chat_is_a_run_that_can_be_stopped_and_then_is_an_error_in_its_stream(
+    fleet: Fleet, tenant: Tenant
+) -> None:
+    edge = await fleet.edge(await fleet.agent_fn(await fleet.model_server(ttft_ms=1, token_ms=20, tokens=10_000)))
+    chat = {"model": "sim", "stream": True, **QUESTION}
+    async with edge.client(tenant) as http, http.stream("POST", "/v1/chat/completions", json=chat) as response:
+        lines = response.aiter_lines()
+        assert (await anext(lines)).startswith("data: {")
+        cancelled = await http.post(f"/v1/runs/{response.headers['x-dormouse-run-id']}/cancel")
+        assert cancelled.json()["status"] == "cancelled"
+        rest = [line async for line in lines if line]
+        assert json.loads(rest[-1].removeprefix("data: "))["error"]["code"] == "run_cancelled"
+        assert (await http.get("/v1/runs")).json()["data"] == [], "it is not recorded"
