@@ -84,7 +84,9 @@ class ClientWatch:
     ) -> None:
         self._lifecycle.leave(self)
         self._watcher.cancel()
-        if self._reason is not None and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        task = self._task
+        del self._watcher, self._task  # each of them holds this object: nothing is left to the garbage collector
+        if self._reason is not None and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise self._reason from None
 
     def stop(self, reason: Exception) -> None:

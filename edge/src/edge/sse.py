@@ -118,6 +118,7 @@ class EventStream(Response):
                     await self._fail(internal_error())
         finally:
             self._timer.cancel()
+            del self._timer, self._send  # both lead back here: nothing is left to the garbage collector
             self._meter.end("failed")
 
     async def _pump(self) -> None:

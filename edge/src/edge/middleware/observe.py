@@ -54,9 +54,10 @@ class ObserveMiddleware:
             with telemetry.span(scope["method"], kind="server") as span:
                 try:
                     await self._app(scope, receive, observed_send)
-                    if context.stream is not None:
+                    stream, context.stream = context.stream, None
+                    if stream is not None:
                         _let_go(scope)
-                        await context.stream.run(scope, receive, observed_send)
+                        await stream.run(scope, receive, observed_send)
                 except Exception:
                     _log.exception("a request failed because of a defect")
                     if status:

@@ -14,7 +14,7 @@ from .events import TERMINAL_STATUS, merge_deltas
 from .model import OnDisconnect, RunError, RunRecord, RunStatus, Usage
 from .recovery import LogAccount
 
-PARSED_ENTRIES = 32
+PARSED_ENTRIES = 8
 """How many of the latest log entries stay parsed; older ones are kept as bytes and parsed again for late readers."""
 
 BACKLOG_EVENTS = 256
