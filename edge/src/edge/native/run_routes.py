@@ -18,6 +18,7 @@ from edge.runs.model import OnDisconnect, RunPage, RunSpec, RunStatus
 from edge.services import services_of
 
 from .conversion import messages_of, options_of, run_to_json, runs_to_json, tools_of
+from .event_schemas import EVENT
 from .events import NativeEncoder
 from .parameters import After, Limit, RunId, ThreadId
 from .schemas import RunList, RunObject, RunRequest
@@ -49,7 +50,7 @@ _EVENTS_EXAMPLE = (
     'id: 9\nevent: run.finished\ndata: {"seq":9,"unix_ms":1795167295999,"finish_reason":"stop"}\n\n'
 )
 _STARTED: Responses = {
-    200: event_stream("The run's events, to its end.", _EVENTS_EXAMPLE),
+    200: event_stream("The run's events, to its end.", EVENT, _EVENTS_EXAMPLE),
     202: json_answer(RunObject, "The run, with `background`.", RUN_EXAMPLE),
 }
 _EVENT_NAMES = (
@@ -147,7 +148,7 @@ async def get_run(request: Request, caller: CurrentCaller, run_id: RunId) -> Res
     summary="Follow a run",
     description="Every event behind `Last-Event-ID` or `after`, then those to come, each once, from any replica. "
     f"{_EVENT_NAMES}",
-    responses={200: event_stream("The run's events, to its end.", _EVENTS_EXAMPLE), **errors(400, 404)},
+    responses={200: event_stream("The run's events, to its end.", EVENT, _EVENTS_EXAMPLE), **errors(400, 404)},
     response_class=Response,
 )
 async def stream_run_events(
@@ -166,8 +167,10 @@ async def stream_run_events(
 ) -> Response:
     _check(run_id)
     note_run(request, run_id)
+    services = services_of(request)
+    await services.runs.require_log(caller.tenant, run_id)  # an open stream could not say any more that there is none
     return stream_run(
-        services_of(request),
+        services,
         caller,
         run_id,
         NativeEncoder(),

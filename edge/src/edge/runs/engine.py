@@ -147,13 +147,19 @@ class RunEngine:
                         return
             if not execution.run.lost:
                 return
-        elif not await self._meta(tenant, run_id):
-            if await self._store.get(tenant, run_id):
-                raise DormouseError(ErrorReason.ERROR_REASON_RUN_NOT_FOUND, f"The log of run {run_id} has expired.")
-            raise _not_found(run_id)
+        else:
+            await self.require_log(tenant, run_id)
         async with aclosing(self._reader.follow(run_id, after)) as batches:
             async for batch in batches:
                 yield batch
+
+    async def require_log(self, tenant: str, run_id: str) -> None:
+        """Raises what `events` would raise first, for who has to know before an answer begins."""
+        if self._execution(tenant, run_id) or await self._meta(tenant, run_id):
+            return
+        if await self._store.get(tenant, run_id):
+            raise DormouseError(ErrorReason.ERROR_REASON_RUN_NOT_FOUND, f"The log of run {run_id} has expired.")
+        raise _not_found(run_id)
 
     async def get(self, tenant: str, run_id: str) -> RunRecord:
         """The run as it stands. Errors: RUN_NOT_FOUND, DATABASE_UNAVAILABLE."""
