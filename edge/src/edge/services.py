@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -57,7 +58,8 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         stack.push_async_callback(agents.close)
         engine_settings = EngineSettings(
             redis_url=settings.redis_url,
-            replica_id=settings.replica_id,
+            # A process that is restarted under its old name must find its own runs abandoned.
+            replica_id=f"{settings.replica_id}-{secrets.token_hex(4)}",
             run_log_ttl_s=settings.run_log_ttl_s,
             lease_s=settings.lease_s,
         )
