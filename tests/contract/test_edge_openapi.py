@@ -1,24 +1,15 @@
-"""The OpenAPI document: complete, and true under fire from schemathesis."""
+"""The OpenAPI document: complete; test_openapi_fuzz.py holds it against the answers."""
 
-import asyncio
-import os
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.stack import Fleet, Platform, Tenant
-
-EXAMPLES = int(os.environ.get("DORMOUSE_FUZZ_EXAMPLES", "300"))
-"""Per operation and kind of data."""
+from tests.stack import Platform
 
 PUBLIC = {"getLiveness", "getReadiness", "getComponentHealth"}
 STREAMS = {"createChatCompletion", "runAgentAgUi", "createRun", "createThreadRun", "streamRunEvents"}
-BODIES = "^(createChatCompletion|runAgentAgUi|createRun)$"
-"""The operations that take as long to generate as all others together."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +39,7 @@ def test_every_route_says_what_it_does_takes_and_answers(document: dict[str, Any
             assert answer["description"] or answer["content"], f"{name} {status}"
             assert "x-request-id" in answer["headers"], f"{name} {status}"
             for kind, content in answer["content"].items():
-                assert content["schema"], f"{name} {status} {kind}"
+                assert content.get("schema") or content["itemSchema"], f"{name} {status} {kind}"
                 assert content["example"], f"{name} {status} {kind}"
 
 
@@ -77,38 +68,3 @@ def test_streams_are_told_as_streams(document: dict[str, Any]) -> None:
 async def test_the_page_itself_is_served(platform: Platform) -> None:
     async with platform.edge.client() as http:
         assert "swagger" in (await http.get("/docs")).text.lower()
-
-
-async def test_no_request_that_can_be_made_up_breaks_the_edge_or_the_documents_word(
-    fleet: Fleet, tenant: Tenant
-) -> None:
-    model_server = await fleet.model_server(ttft_ms=0, token_ms=0)
-    edge = await fleet.edge(await fleet.agent_fn(model_server))
-    reports = await asyncio.gather(
-        schemathesis(edge.url, tenant, "--include-operation-id-regex", BODIES),
-        schemathesis(edge.url, tenant, "--exclude-operation-id-regex", BODIES),
-    )
-    for report in reports:
-        assert "No issues found" in report, report[-10_000:]
-    assert not [line for line in edge.log_lines if '"exception"' in line]
-
-
-async def schemathesis(url: str, tenant: Tenant, *selection: str) -> str:
-    """What it reports of the selected operations."""
-    process = await asyncio.create_subprocess_exec(
-        Path(sys.executable).with_name("schemathesis"),
-        f"--config-file={Path(__file__).with_name('schemathesis.toml')}",
-        "run",
-        f"{url}/openapi.json",
-        f"--header=Authorization: Bearer {tenant.api_key}",
-        "--phases=examples,coverage,fuzzing",
-        f"--max-examples={EXAMPLES}",
-        "--continue-on-failure",
-        "--generation-database=none",
-        "--no-color",
-        *selection,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
-    return out.decode()

@@ -36,6 +36,7 @@ _SURFACES = (chat_routes, model_routes, agui_routes, agent_routes, thread_routes
 _MODELS = (
     schemas.ChatCompletionRequest,
     answers.ChatCompletion,
+    answers.ChatCompletionChunk,
     answers.ModelList,
     RunAgentInput,
     *native.MODELS,

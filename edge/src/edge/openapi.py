@@ -43,13 +43,23 @@ def json_answer(model: type[BaseModel], description: str, example: Any) -> dict[
     return {"description": description, "content": {"application/json": {"schema": ref(model), "example": example}}}
 
 
-def event_stream(description: str, example: str) -> dict[str, Any]:
-    """A successful answer that is a stream of server-sent events."""
+def event_stream(description: str, event: Mapping[str, Any], example: str) -> dict[str, Any]:
+    """A successful answer that is a stream of server-sent events, each as the schema `event` says."""
     return {
         "description": description,
         "headers": dict(_STREAM_HEADERS),
-        "content": {"text/event-stream": {"schema": _SSE_EVENT, "example": example}},
+        "content": {"text/event-stream": {"itemSchema": event, "example": example}},
     }
+
+
+def data_only(*data: Mapping[str, Any]) -> dict[str, Any]:
+    """A server-sent event that has nothing but data, of one of these schemas."""
+    return {"type": "object", "properties": {"data": {"anyOf": list(data)}}, "required": ["data"]}
+
+
+def json_text(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A text that is JSON."""
+    return {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
 
 
 def errors(*statuses: int) -> Responses:
@@ -82,13 +92,6 @@ _SAYINGS: Final[Mapping[int, tuple[str, str, str, str]]] = {
     504: ("The model, or a part of the platform, took too long.", "The model server does not answer.", "server_error",
           "model_timeout"),
 }  # fmt: skip
-
-_SSE_EVENT: Final[Mapping[str, Any]] = {
-    "title": "One server-sent event",
-    "type": "object",
-    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
-    "required": ["data"],
-}
 
 _STREAM_HEADERS: Final[Mapping[str, Any]] = {
     "x-dormouse-run-id": {"description": "The run behind this answer.", "schema": {"type": "string"}},

@@ -6,6 +6,7 @@ from typing import Any
 from dormouse.agent.v1 import run_event_pb2 as pb
 from dormouse.agent.v1.run_event_pb2 import RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
+from edge.native.event_schemas import DATA
 from edge.native.events import EVENTS, NativeEncoder
 
 from tests.unit.edge.events import call, finished, log, message, said, started, thought, used
@@ -82,3 +83,7 @@ def test_tools_states_and_ends_are_told_in_full() -> None:
         {"error": {"message": "Silence.", "type": "server_error", "code": "model_timeout", "retryable": True}},
         {"interrupts": [{"id": "i", "reason": "ask", "message": "", "tool_call_id": None, "response_schema": None}]},
     ]
+
+
+def test_the_document_describes_every_event() -> None:
+    assert set(DATA) == {name for name, _ in EVENTS.values()}

@@ -13,7 +13,7 @@ from edge.auth.authenticator import Caller
 from edge.auth.bearer import CurrentCaller
 from edge.errors import invalid_argument
 from edge.ids import derived_thread_id, is_thread_id
-from edge.openapi import errors, event_stream, json_body
+from edge.openapi import data_only, errors, event_stream, json_body, json_text
 from edge.request_body import read_json
 from edge.request_context import context_of
 from edge.run_answers import start_run, stream_run
@@ -22,7 +22,7 @@ from edge.services import Services, services_of
 
 from .encoder import AguiEncoder
 from .history import context_of_run, conversation_of, what_is_new
-from .schemas import RunAgentInput
+from .schemas import EVENT, RunAgentInput
 
 router = APIRouter(tags=["AG-UI"])
 
@@ -42,7 +42,7 @@ _EXAMPLE = (
     description="AG-UI 1.0 over server-sent events. The conversation is kept under `threadId`; of `messages` only what "
     "is new is given to the agent. What goes wrong after the stream has opened comes as `RUN_ERROR`.",
     responses={
-        200: event_stream("AG-UI events, to the run's end.", _EXAMPLE),
+        200: event_stream("AG-UI events, to the run's end.", data_only(json_text(EVENT)), _EXAMPLE),
         **errors(400, 404, 409, 413, 415, 504),
     },
     openapi_extra=json_body(RunAgentInput),

@@ -181,3 +181,38 @@ class RunAgentInput(AguiSchema):
     resume: list[AguiResume] | None = Field(
         None, max_length=0, description="Answers to interrupts. No agent asks yet, so there is nothing to answer."
     )
+
+
+EVENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "An AG-UI event; its other members are as AG-UI 1.0 says.",
+    "properties": {
+        "type": {
+            "enum": [
+                "RUN_STARTED",
+                "RUN_FINISHED",
+                "RUN_ERROR",
+                "STEP_STARTED",
+                "STEP_FINISHED",
+                "TEXT_MESSAGE_START",
+                "TEXT_MESSAGE_CONTENT",
+                "TEXT_MESSAGE_END",
+                "REASONING_START",
+                "REASONING_MESSAGE_START",
+                "REASONING_MESSAGE_CONTENT",
+                "REASONING_MESSAGE_END",
+                "REASONING_END",
+                "TOOL_CALL_START",
+                "TOOL_CALL_ARGS",
+                "TOOL_CALL_END",
+                "TOOL_CALL_RESULT",
+                "STATE_SNAPSHOT",
+                "STATE_DELTA",
+                "MESSAGES_SNAPSHOT",
+                "CUSTOM",
+            ]
+        }
+    },
+    "required": ["type"],
+}
+"""What a producer here sends."""

@@ -19,9 +19,9 @@ def _enum(kind: Any, prefix: str) -> dict[int, str]:
     return {number: name.removeprefix(prefix).lower() for name, number in kind.items()}
 
 
-_FINISH_REASONS: Final = _enum(FinishReason, "FINISH_REASON_")
-_CANCEL_CAUSES: Final = _enum(CancelCause, "CANCEL_CAUSE_")
-_ACTIVITIES: Final = _enum(ActivityKind, "ACTIVITY_KIND_")
+FINISH_REASONS: Final = _enum(FinishReason, "FINISH_REASON_")
+CANCEL_CAUSES: Final = _enum(CancelCause, "CANCEL_CAUSE_")
+ACTIVITIES: Final = _enum(ActivityKind, "ACTIVITY_KIND_")
 
 
 def _run_started(payload: Any) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _run_interrupted(payload: Any) -> dict[str, Any]:
 
 
 def _activity(payload: Any) -> dict[str, Any]:
-    shown: dict[str, Any] = {"kind": _ACTIVITIES[payload.kind], "subject": payload.subject}
+    shown: dict[str, Any] = {"kind": ACTIVITIES[payload.kind], "subject": payload.subject}
     if payload.kind == ActivityKind.ACTIVITY_KIND_QUEUED:
         shown["position"] = payload.position
     return shown
@@ -63,9 +63,9 @@ def _activity(payload: Any) -> dict[str, Any]:
 
 EVENTS: Final[dict[str, tuple[str, _Payload]]] = {
     "run_started": ("run.started", _run_started),
-    "run_finished": ("run.finished", lambda payload: {"finish_reason": _FINISH_REASONS[payload.finish_reason]}),
+    "run_finished": ("run.finished", lambda payload: {"finish_reason": FINISH_REASONS[payload.finish_reason]}),
     "run_failed": ("run.failed", _run_failed),
-    "run_cancelled": ("run.cancelled", lambda payload: {"cause": _CANCEL_CAUSES[payload.cause]}),
+    "run_cancelled": ("run.cancelled", lambda payload: {"cause": CANCEL_CAUSES[payload.cause]}),
     "run_interrupted": ("run.interrupted", _run_interrupted),
     "step_started": ("step.started", _fields("step_id", "name")),
     "step_finished": ("step.finished", _fields("step_id", "name")),

@@ -53,6 +53,43 @@ class ChatCompletion(BaseModel):
     usage: CompletionUsage
 
 
+class ChunkFunction(BaseModel):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ChunkToolCall(BaseModel):
+    """The first piece of a call has all members, those after it only `index` and more of the arguments."""
+
+    index: int
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: ChunkFunction
+
+
+class ChunkDelta(BaseModel):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ChunkToolCall] | None = None
+
+
+class ChunkChoice(BaseModel):
+    index: Literal[0]
+    delta: ChunkDelta
+    logprobs: None
+    finish_reason: Literal["stop", "length", "tool_calls"] | None
+
+
+class ChatCompletionChunk(BaseModel):
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    choices: list[ChunkChoice] = Field(description="One, or with `usage` none.")
+    usage: CompletionUsage | None = Field(None, description="With `include_usage`: once, in the last chunk.")
+
+
 class ModelObject(BaseModel):
     """An agent or a model; either can be named as `model`."""
 

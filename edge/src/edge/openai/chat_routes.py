@@ -7,14 +7,14 @@ from fastapi import APIRouter, Request, Response
 
 from edge.auth.bearer import CurrentCaller
 from edge.lifecycle import ClientGoneError
-from edge.openapi import errors, event_stream, json_answer, json_body
+from edge.openapi import ErrorResponse, data_only, errors, event_stream, json_answer, json_body, json_text, ref
 from edge.request_body import read_json
 from edge.request_context import context_of
 from edge.run_answers import run_headers, start_run, stream_run, wait_for_run
 from edge.runs.model import RunSpec
 from edge.services import services_of
 
-from .answers import COMPLETION_EXAMPLE, STREAM_EXAMPLE, ChatCompletion
+from .answers import COMPLETION_EXAMPLE, STREAM_EXAMPLE, ChatCompletion, ChatCompletionChunk
 from .chunks import ChunkEncoder
 from .completion import CompletionCollector
 from .conversion import messages_of, options_of, tools_of
@@ -23,8 +23,10 @@ from .schemas import ChatCompletionRequest
 router = APIRouter(tags=["OpenAI"])
 
 _ANSWER = json_answer(ChatCompletion, "The answer: an object, or with `stream` its chunks.", COMPLETION_EXAMPLE)
-_ANSWER["content"] |= event_stream("", STREAM_EXAMPLE)["content"]
-_ANSWER["headers"] = event_stream("", "")["headers"]
+_EVENT = data_only(json_text(ref(ChatCompletionChunk)), json_text(ref(ErrorResponse)), {"const": "[DONE]"})
+_STREAM = event_stream("", _EVENT, STREAM_EXAMPLE)
+_ANSWER["content"] |= _STREAM["content"]
+_ANSWER["headers"] = _STREAM["headers"]
 
 
 @router.post(

@@ -1,0 +1,88 @@
+"""The events of the native stream for the OpenAPI document: what `data` holds, by name of the event."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from edge.openapi import json_text
+
+from .events import ACTIVITIES, CANCEL_CAUSES, FINISH_REASONS
+
+_Schema = Mapping[str, Any]
+_Fields = Mapping[str, _Schema]
+
+_TEXT: Final[_Schema] = {"type": "string"}
+_TEXT_OR_NULL: Final[_Schema] = {"type": ["string", "null"]}
+_COUNT: Final[_Schema] = {"type": "integer", "minimum": 0}
+_FLAG: Final[_Schema] = {"type": "boolean"}
+_OBJECT: Final[_Schema] = {"type": "object"}
+_PATCH: Final[_Schema] = {"type": "array", "items": _OBJECT, "description": "RFC 6902."}
+_STEP: Final[_Fields] = {"step_id": _TEXT, "name": _TEXT}
+_DELTA: Final[_Fields] = {
+    "message_id": _TEXT,
+    "text": _TEXT,
+    "pieces": {**_COUNT, "description": "Tokens, as they came."},
+}
+
+
+def _one_of(names: Mapping[int, str]) -> _Schema:
+    return {"enum": sorted(name for number, name in names.items() if number)}
+
+
+def _object(fields: _Fields, optional: str = "") -> dict[str, Any]:
+    return {"type": "object", "properties": dict(fields), "required": [name for name in fields if name != optional]}
+
+
+_ERROR: Final = _object({"message": _TEXT, "type": _TEXT, "code": _TEXT, "retryable": _FLAG})
+_INTERRUPT: Final = _object(
+    {
+        "id": _TEXT,
+        "reason": _TEXT,
+        "message": _TEXT,
+        "tool_call_id": _TEXT_OR_NULL,
+        "response_schema": {"type": ["object", "null"]},
+    }
+)
+
+DATA: Final[Mapping[str, _Fields]] = {
+    "run.started": {"run_id": _TEXT, "thread_id": _TEXT_OR_NULL, "agent": _TEXT, "model": _TEXT_OR_NULL},
+    "run.finished": {"finish_reason": _one_of(FINISH_REASONS)},
+    "run.failed": {"error": _ERROR},
+    "run.cancelled": {"cause": _one_of(CANCEL_CAUSES)},
+    "run.interrupted": {"interrupts": {"type": "array", "items": _INTERRUPT}},
+    "step.started": _STEP,
+    "step.finished": _STEP,
+    "message.started": {"message_id": _TEXT},
+    "message.delta": _DELTA,
+    "message.replaced": {"message_id": _TEXT, "text": _TEXT},
+    "message.finished": {"message_id": _TEXT},
+    "reasoning.delta": _DELTA,
+    "tool_call.started": {"tool_call_id": _TEXT, "name": _TEXT, "message_id": _TEXT},
+    "tool_call.args": {"tool_call_id": _TEXT, "delta": _TEXT},
+    "tool_call.finished": {"tool_call_id": _TEXT},
+    "tool_call.result": {"tool_call_id": _TEXT, "content": _TEXT, "is_error": _FLAG},
+    "state.snapshot": {"state": _OBJECT},
+    "state.delta": {"patch": _PATCH},
+    "artifact.delta": {"artifact_id": _TEXT, "version": _COUNT, "patch": _PATCH},
+    "activity": {"kind": _one_of(ACTIVITIES), "subject": _TEXT, "position": _COUNT},
+    "usage.reported": {
+        "model": _TEXT,
+        "prompt_tokens": _COUNT,
+        "completion_tokens": _COUNT,
+        "reasoning_tokens": _COUNT,
+    },
+}
+"""What each event's `data` holds beside `seq` and `unix_ms`."""
+
+
+def _event(name: str, fields: _Fields) -> dict[str, Any]:
+    data = _object({"seq": _COUNT, "unix_ms": _COUNT, **fields}, optional="position")
+    return {"properties": {"event": {"const": name}, "data": json_text(data)}}
+
+
+EVENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"id": {"type": "string", "pattern": "^[0-9]+$", "description": "The event's seq."}},
+    "required": ["id", "event", "data"],
+    "oneOf": [_event(name, fields) for name, fields in DATA.items()],
+}
+"""One server-sent event of a run."""

@@ -1,0 +1,105 @@
+"""The API under fire: schemathesis makes requests up from the OpenAPI document and holds every answer against it.
+
+Statuses, headers, bodies and the JSON in each server-sent event have to be as documented; what the document forbids has
+to be refused, what it allows to be taken; and nothing may end in a 5xx.
+"""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack import Fleet, ModelServer, Platform, Stack, Tenant
+
+EXAMPLES = int(os.environ.get("DORMOUSE_FUZZ_EXAMPLES", "300"))
+"""Per operation. Operations that take nothing have fewer."""
+
+TIMEOUT_S = 240
+"""It takes about a minute on two cores that have nothing else to do."""
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+
+# One process each; together they take as long as the longer one. Within one, ids from answers go into later requests.
+SHARES = (
+    r"^(runAgentAgUi|getModel|createRun|getRun|streamRunEvents|cancelRun|listRuns)$",
+    r"^(?!(runAgentAgUi|getModel|createRun|getRun|streamRunEvents|cancelRun|listRuns)$)",
+)
+RUN: dict[str, Any] = {"input": {"messages": [{"role": "user", "content": "Hi"}]}}
+
+
+@pytest.fixture
+async def instant(fleet: Fleet) -> Platform:
+    """A platform whose model takes no time."""
+    model_server: ModelServer = await fleet.model_server(ttft_ms=0, token_ms=0, tokens=3)
+    agent_fn = await fleet.agent_fn(model_server)
+    return Platform(model_server, agent_fn, await fleet.edge(agent_fn))
+
+
+async def test_no_request_that_can_be_made_up_breaks_the_api_or_its_word(
+    instant: Platform, stack: Stack, tenant: Tenant, tmp_path: Path
+) -> None:
+    (own_run, _), (run, thread) = [await _belongings(instant, who) for who in (tenant, await stack.database.tenant())]
+    names = {"RUN_THAT_HAS_ENDED": own_run, "RUN_OF_ANOTHER_TENANT": run, "THREAD_OF_ANOTHER_TENANT": thread}
+    async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as tasks:
+        shares = [tasks.create_task(_schemathesis(instant, tenant, share, names, tmp_path)) for share in SHARES]
+    for share in shares:
+        assert "No issues found" in share.result(), share.result()[-10_000:]
+    assert not [line for line in instant.edge.log_lines if '"exception"' in line]
+    async with instant.edge.client() as http:
+        document = (await http.get("/openapi.json")).json()
+    seen = await _requests_by_operation(instant)
+    too_few = {name: seen.get(name, 0) for name in _operations_with_input(document) if seen.get(name, 0) < EXAMPLES}
+    assert not too_few, f"asked fewer than {EXAMPLES} times: {too_few}; of {seen}"
+    assert not re.search(r'_requests_total\{.*status="5', await instant.edge.metrics())
+
+
+async def _belongings(platform: Platform, tenant: Tenant) -> tuple[str, str]:
+    """A run that has ended, and the thread it was on."""
+    async with platform.edge.client(tenant) as http:
+        thread = (await http.post("/v1/threads")).json()["id"]
+        run = await http.post(f"/v1/threads/{thread}/runs", json=RUN)
+        return run.headers["x-dormouse-run-id"], thread
+
+
+async def _schemathesis(platform: Platform, tenant: Tenant, share: str, names: dict[str, str], folder: Path) -> str:
+    """What it reports of the operations whose ids match."""
+    process = await asyncio.create_subprocess_exec(
+        Path(sys.executable).with_name("schemathesis"),
+        f"--config-file={CONFIGURATION}",
+        "run",
+        f"{platform.edge.url}/openapi.json",
+        f"--header=Authorization: Bearer {tenant.api_key}",
+        f"--max-examples={EXAMPLES}",
+        f"--include-operation-id-regex={share}",
+        "--no-color",
+        cwd=folder,  # where it keeps its cache
+        env={**os.environ, **names},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        return (await process.communicate())[0].decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+def _operations_with_input(document: dict[str, Any]) -> Iterator[str]:
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if "{" in path or operation.get("parameters") or "requestBody" in operation:
+                yield f"{method.upper()} {path}"
+
+
+async def _requests_by_operation(platform: Platform) -> dict[str, int]:
+    """As the edge has counted them."""
+    counts: dict[str, int] = {}
+    metrics = await platform.edge.metrics()
+    for method, route, count in re.findall(r'_requests_total\{method="(\w+)",route="([^"]+)".*\} (\S+)', metrics):
+        name = f"{method} {route.replace(':path', '')}"
+        counts[name] = counts.get(name, 0) + int(float(count))
+    return counts
