@@ -12,7 +12,7 @@ from dormouse_runtime.client import call_metadata
 from dormouse_runtime.errors import DETAILS_KEY, DormouseError, from_rpc_error
 from dormouse_runtime.identity import TokenIssuer
 
-from .live_run import Ownership
+from .ownership import Ownership
 
 EXECUTE_TIMEOUT_S = 590.0
 """Below the 600 s that Knative gives a request; the function hands over long before."""

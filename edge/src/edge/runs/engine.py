@@ -9,28 +9,25 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from dormouse.agent.v1.agent_pb2 import ThreadRef
-from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
-from dormouse.agent.v1.message_pb2 import Message
 from dormouse.agent.v1.run_event_pb2 import CancelCause, RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 from redis.asyncio import Redis
 
-from edge.ids import new_run_id
-
 from . import keys, metrics
 from .agent_client import AgentClient
 from .events import is_terminal
 from .execution import Execution, RetryPolicy
-from .live_run import LiveRun, Ownership
-from .log_format import LIVE_TTL_S, TAKE_OVER, read_live_run, read_record
+from .live_run import LiveRun
+from .log_format import read_record
 from .log_reader import LogReader
 from .log_writer import LogWriter
 from .model import MultitaskStrategy, OnDisconnect, RunError, RunPage, RunRecord, RunSpec, RunStatus
-from .redis_link import AWAY, Fields, make_client, read_hash, read_stream
+from .ownership import Ownership, begin_ownership
+from .redis_link import AWAY, Fields, make_client, read_hash
 from .replicas import Orders, Replicas
 from .run_store import Admission, RunStore
+from .takeover import take_over
 
 ORPHAN_AGE = timedelta(seconds=10)
 """A run younger than this may not have reached Redis yet."""
@@ -110,7 +107,7 @@ class RunEngine:
 
         Errors: THREAD_NOT_FOUND, THREAD_BUSY, and DATABASE_UNAVAILABLE for a run that is stored.
         """
-        own = _ownership(spec)
+        own = begin_ownership(spec)
         admission = Admission(own.created_at, is_running=True, to_cancel=())
         if own.stored:
             admission = await self._admit(own, spec.multitask_strategy)
@@ -233,6 +230,11 @@ class RunEngine:
     async def _watch(self) -> None:
         await self._replicas.watch(self._take_over_from)
 
+    async def _take_over_from(self, replica_id: str) -> None:
+        async for run, cancel in take_over(self._redis, replica_id, self._settings.replica_id):
+            self._adopt(run, cancel)
+        await self._replicas.remove(replica_id)
+
     async def _obey(self) -> None:
         async with aclosing(self._orders.receive()) as orders:
             async for order in orders:
@@ -335,23 +337,7 @@ class RunEngine:
         await self._store.finish(failed, cause=None, partial=(), base_checkpoint=None)
         return True
 
-    async def _take_over_from(self, replica_id: str) -> None:
-        """Takes every run of a replica that is gone; other replicas may be doing the same. Raises AWAY."""
-        runs = keys.runs_of(replica_id)
-        me = self._settings.replica_id
-        for raw_id in cast("set[bytes]", await self._redis.smembers(runs)):
-            run_id = raw_id.decode()
-            log, meta = keys.log(run_id), keys.meta(run_id)
-            epoch = await self._redis.eval(TAKE_OVER, 2, log, meta, replica_id, me, LIVE_TTL_S)
-            if epoch:
-                await self._redis.sadd(keys.runs_of(me), run_id)
-                fields = await read_hash(self._redis, meta)
-                run = read_live_run(run_id, fields, int(epoch), await read_stream(self._redis, log))
-                self._adopt(run, fields.get(b"cancel"))
-            await self._redis.srem(runs, run_id)
-        await self._replicas.remove(replica_id)
-
-    def _adopt(self, run: LiveRun, cancel: bytes | None) -> None:
+    def _adopt(self, run: LiveRun, cancel: int | None) -> None:
         outcome = "finished" if run.has_ended else "continued"
         if run.has_ended:
             self._register(run, may_start=False)
@@ -359,7 +345,7 @@ class RunEngine:
         else:
             execution = self._execute(run, may_start=not run.ownership.stored)
             if cancel is not None:
-                execution.cancel(_cause(int(cancel)))
+                execution.cancel(_cause(cancel))
                 outcome = "cancelled"
             elif run.ownership.on_disconnect is OnDisconnect.CANCEL:
                 execution.cancel(CancelCause.CANCEL_CAUSE_DISCONNECTED)
@@ -376,47 +362,6 @@ async def _keep_going(part: Callable[[], Awaitable[None]]) -> None:
         except Exception:  # noqa: BLE001 - the edge of a background part
             _log.exception("a part of the run engine failed and starts again")
             await asyncio.sleep(1)
-
-
-def _ownership(spec: RunSpec) -> Ownership:
-    run_id = new_run_id()
-    request = ExecuteRequest(
-        run_id=run_id,
-        agent_id=spec.agent_id,
-        model=spec.model,
-        input=[_with_id(message, run_id, index) for index, message in enumerate(spec.input)],
-        thread=_thread_ref(spec),
-        options=spec.options,
-        client_tools=spec.client_tools,
-    )
-    return Ownership(
-        run_id=run_id,
-        tenant=spec.tenant,
-        user=spec.user,
-        epoch=1,
-        request=request,
-        on_disconnect=spec.on_disconnect,
-        may_replace=spec.may_replace,
-        stored=spec.stored or spec.thread_id is not None,
-        request_id=spec.request_id,
-        created_at=datetime.now(UTC),
-    )
-
-
-def _thread_ref(spec: RunSpec) -> ThreadRef | None:
-    if spec.thread_id is None:
-        return None
-    return ThreadRef(thread_id=spec.thread_id, empty=True) if spec.from_empty else ThreadRef(thread_id=spec.thread_id)
-
-
-def _with_id(message: Message, run_id: str, index: int) -> Message:
-    """The message, with an id that is the same in every attempt where the client gave none."""
-    if message.id:
-        return message
-    named = Message()
-    named.CopyFrom(message)
-    named.id = f"{run_id}-in{index}"
-    return named
 
 
 def _cause(number: int) -> CancelCause.ValueType:

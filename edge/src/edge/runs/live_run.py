@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
 from dormouse.agent.v1.run_event_pb2 import FinishReason, RunEvent, RunLogEntry
 
 from .events import TERMINAL_STATUS, merge_deltas
-from .model import OnDisconnect, RunError, RunRecord, RunStatus, Usage
+from .model import RunError, RunRecord, RunStatus, Usage
+from .ownership import Ownership
 from .recovery import LogAccount
 
 PARSED_ENTRIES = 8
@@ -42,28 +42,6 @@ class Entry:
     def parsed(self) -> Sequence[RunEvent]:
         """The events, from memory or from the bytes."""
         return self.events if self.events is not None else RunLogEntry.FromString(self.data).events
-
-
-@dataclass(frozen=True, slots=True)
-class Ownership:
-    """What stays the same while one replica owns a run; another replica takes over with the next epoch."""
-
-    run_id: str
-    tenant: str
-    user: str
-    epoch: int
-    request: ExecuteRequest
-    """The first attempt's request; its agent, model and thread name what runs."""
-    on_disconnect: OnDisconnect
-    may_replace: bool
-    stored: bool
-    request_id: str
-    created_at: datetime
-
-    @property
-    def thread_id(self) -> str | None:
-        """The thread, where the run has one."""
-        return self.request.thread.thread_id or None
 
 
 class LiveRun:

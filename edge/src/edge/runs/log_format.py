@@ -11,8 +11,9 @@ from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
 from dormouse.agent.v1.run_event_pb2 import RunLogEntry
 
 from . import keys
-from .live_run import Entry, LiveRun, Ownership
+from .live_run import Entry, LiveRun
 from .model import OnDisconnect, RunError, RunRecord, RunStatus, Usage
+from .ownership import Ownership
 from .redis_link import Command, Fields, StreamEntry
 
 LIVE_TTL_S = 24 * 3600

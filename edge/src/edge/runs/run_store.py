@@ -14,8 +14,8 @@ from psycopg.types.json import Jsonb
 
 from edge.database import Connection, Database
 
-from .live_run import Ownership
 from .model import MultitaskStrategy, RunError, RunPage, RunRecord, RunStatus, Usage
+from .ownership import Ownership
 
 _COLUMNS = """id, tenant_id, agent_id, model, status, created_at, thread_id, started_at, finished_at, finish_reason,
     error, usage"""
