@@ -1,9 +1,8 @@
 """What a client gets from each public surface: asked over HTTP, read to the end, and judged by its protocol's rules."""
 
-import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +45,7 @@ class Answer:
         return (self.surface, self.end, self.text, self.reasoning, self.calls, spent)
 
 
-Ask = Callable[..., Awaitable[Answer]]
+Ask = Callable[..., Coroutine[Any, Any, Answer]]
 
 
 def question(text: str) -> dict[str, Any]:
@@ -54,9 +53,9 @@ def question(text: str) -> dict[str, Any]:
     return {"role": "user", "content": text}
 
 
-async def native(http: httpx.AsyncClient, text: str, **options: Any) -> Answer:
-    """A streamed run without a thread."""
-    return await _read(http, "native", "/v1/runs", run_body(text, **options), read_native)
+async def native(http: httpx.AsyncClient, text: str, *, path: str = "/v1/runs", **options: Any) -> Answer:
+    """A streamed run, without a thread where the path names none."""
+    return await _read(http, "native", path, run_body(text, **options), read_native)
 
 
 async def on_thread(http: httpx.AsyncClient, text: str, **options: Any) -> Answer:
@@ -252,8 +251,3 @@ def _refusal(raw: bytes) -> Answer:
 
 def _answer(end: str) -> Answer:
     return Answer(surface="", status=200, headers={}, end=end)
-
-
-async def together(*answers: Awaitable[Answer]) -> list[Answer]:
-    """All of them, side by side."""
-    return list(await asyncio.gather(*answers))

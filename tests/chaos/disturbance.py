@@ -92,3 +92,10 @@ def phase(request: dict[str, Any]) -> str:
     if request["state"] != "streaming":
         return str(request["state"])
     return f"part {min(4 * request['tokens_sent'] // request['tokens'], 3) + 1} of 4"
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float = 5) -> None:
+    """Waits until the condition holds."""
+    async with asyncio.timeout(timeout_s):
+        while not await condition():
+            await asyncio.sleep(0.05)

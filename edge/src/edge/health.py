@@ -18,6 +18,9 @@ Status = Literal["ok", "degraded", "unavailable"]
 CHECK_TIMEOUT_S: Final = 0.8
 """Below the second that Kubernetes gives a probe."""
 
+POSTGRES_TIMEOUT_S: Final = 0.64
+"""A quarter more for a server that has stopped in mid-answer makes it the same."""
+
 REPORT_FRESH_S: Final = 0.5
 """So long a report is given again: many probes cost no more than a few."""
 
@@ -75,9 +78,9 @@ class Health:
 
     async def _postgres(self) -> Component:
         try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S), self._database.connection() as connection:
+            async with self._database.connection(POSTGRES_TIMEOUT_S) as connection:
                 await connection.execute("select 1")
-        except (TimeoutError, DormouseError):
+        except DormouseError:
             detail = "It does not answer. Threads and stored runs are refused; known API keys and stateless chats work."
             return Component("degraded", detail)
         return Component("ok", "It answers.")

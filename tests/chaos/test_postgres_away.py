@@ -1,0 +1,160 @@
+"""Postgres stops, dies or freezes: what needs it is refused at once, stateless chat goes on, and it heals by itself."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+import httpx
+import psutil
+import pytest
+from devstack.credentials import make_api_key
+
+from tests.chaos.answers import Answer, ag_ui, chat, native, on_thread, question, run_body, whole_chat
+from tests.chaos.disturbance import eventually
+from tests.chaos.simulation import Simulation
+from tests.stack import Database, Edge, ModelServer, Stack, Tenant
+
+SOON_S = 3.0
+"""In so many seconds everything is refused that cannot be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A platform on a Postgres of its own, and two tenants: one whose key the edge has seen."""
+
+    database: Database
+    model_server: ModelServer
+    edge: Edge
+    known: Tenant
+
+
+@pytest.fixture(scope="module")
+async def parts(stack: Stack) -> AsyncIterator[Parts]:
+    async with stack.fleet() as fleet:
+        database, model_server = await asyncio.gather(fleet.postgres(), fleet.model_server(ttft_ms=20, token_ms=10))
+        agent_fn = await fleet.agent_fn(model_server, database=database)
+        edge = await fleet.edge(agent_fn, database=database)
+        yield Parts(database, model_server, edge, await database.tenant())
+        await back(database)
+
+
+async def stopped(database: Database) -> None:
+    await database.stop()
+
+
+async def killed(database: Database) -> None:
+    await database.kill()
+
+
+async def frozen(database: Database) -> None:
+    for process in processes(database):
+        process.send_signal(signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("away", [stopped, killed, frozen])
+async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
+    parts: Parts, away: Callable[[Database], Awaitable[None]]
+) -> None:
+    database, edge = parts.database, parts.edge
+    newcomer, nobody = await database.tenant(), Tenant("nobody", "nobody", make_api_key())
+    async with (
+        edge.client(parts.known) as http,
+        edge.client(newcomer) as unseen,
+        edge.client(nobody) as unknown,
+        parts.model_server.control() as control,
+    ):
+        simulation = Simulation(control)
+        await simulation.clear()
+        thread = (await http.post("/v1/threads")).raise_for_status().json()["id"]
+        # These begin before and end after it: they need it no more, or only to write down how they ended.
+        begun = [asyncio.create_task(ask(http, "Count to 80.")) for ask in (chat, whole_chat, native)]
+        saving = asyncio.create_task(native(http, "Count to 80.", path=f"/v1/threads/{thread}/runs"))
+        await simulation.wait(tokens=10, count=4)
+        await away(database)
+        async with asyncio.timeout(SOON_S):
+            refusals = await asyncio.gather(
+                http.post("/v1/threads"),
+                http.get("/v1/threads"),
+                http.get(f"/v1/threads/{thread}"),
+                http.get("/v1/runs"),
+                http.post("/v1/runs", json=run_body("hi")),
+                http.post("/v1/runs", json=run_body("hi", background=True)),
+                http.post(f"/v1/threads/{thread}/runs", json=run_body("hi")),
+                http.get(f"/v1/threads/{thread}/state"),
+                http.get("/v1/runs/run_" + "a" * 24),
+                http.get("/v1/runs/run_" + "a" * 24 + "/events"),
+                http.post("/v1/agents/chat/ag-ui", json=AG_UI),
+                unseen.get("/v1/models"),
+                unseen.post("/v1/chat/completions", json={"model": "chat", "messages": [question("hi")]}),
+                unknown.get("/v1/models"),
+            )
+        assert [clear(refusal) for refusal in refusals] == [(503, "database_unavailable", "true")] * len(refusals)
+        # Whoever is known chats as before, without a pause each time.
+        started = time.monotonic()
+        for _ in range(3):
+            answers = await asyncio.gather(*(ask(http, "Count to 9.") for ask in (chat, whole_chat)))
+            assert {(answer.end, answer.text) for answer in answers} == {("finished", "1, 2, 3, 4, 5, 6, 7, 8, 9")}
+        assert time.monotonic() - started < SOON_S
+        async with asyncio.timeout(1):
+            assert (await unknown.get("/v1/models", headers={"authorization": "Bearer x"})).status_code == 401
+            assert (await http.get("/v1/models")).status_code == 200
+        async with asyncio.timeout(1):
+            ready = await http.get("/readyz")
+        assert (ready.status_code, ready.json()["components"]["postgres"]["status"]) == (200, "degraded")
+        async with asyncio.timeout(10):
+            ends = await asyncio.gather(*begun)
+            saved = await saving
+        assert [(answer.end, answer.completion_tokens) for answer in ends] == [("finished", 80)] * len(ends)
+        assert (saved.end, saved.error, saved.text) == ("failed", "database_unavailable", ends[0].text)
+        await back(database)
+        await heals(http, unseen)
+        assert (await unknown.get("/v1/models")).status_code == 401
+        answers = await asyncio.gather(*(ask(http, "Count to 7.") for ask in (native, on_thread, ag_ui, chat)))
+        assert [answer.end for answer in answers] == ["finished"] * len(answers)
+        # The rows of what ended meanwhile follow, and the thread is free again.
+        for run, status in ((ends[2], "completed"), (saved, "failed")):
+            await eventually(partial(stands, http, run, status))
+        again = await http.post(f"/v1/threads/{thread}/runs", json=run_body("Count to 7."))
+        assert again.status_code == 200
+
+
+AG_UI = {"threadId": "t", "runId": "r", "messages": [{"id": "q", **question("hi")}]}
+
+
+def clear(response: httpx.Response) -> tuple[int, str, str]:
+    """How it is refused, in OpenAI's shape."""
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return response.status_code, error["code"], response.headers.get("x-should-retry", "")
+
+
+async def heals(http: httpx.AsyncClient, unseen: httpx.AsyncClient) -> None:
+    async def healed() -> bool:
+        answers = await asyncio.gather(http.post("/v1/threads"), unseen.get("/v1/models"))
+        return all(answer.is_success for answer in answers)
+
+    await eventually(healed, 8)
+
+
+async def stands(http: httpx.AsyncClient, run: Answer, status: str) -> bool:
+    """Whether the list, which comes from the database, says so."""
+    rows = (await http.get("/v1/runs", params={"limit": 100})).raise_for_status().json()["data"]
+    return any(row["id"] == run.run_id and row["status"] == status for row in rows)
+
+
+def processes(database: Database) -> list[psutil.Process]:
+    """The server and all that work for it."""
+    server = psutil.Process(database.server.process.pid)
+    return [*server.children(recursive=True), server]
+
+
+async def back(database: Database) -> None:
+    """Starts it again, or lets it go on."""
+    if not database.server.process.running:
+        await database.resume()
+        return
+    for process in processes(database):
+        process.send_signal(signal.SIGCONT)
