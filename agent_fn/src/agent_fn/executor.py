@@ -184,19 +184,16 @@ class Execution:
         await thread.prune()
 
     async def _stream(self, graph: AgentGraph, context: RunContext, **options: Any) -> FinishReason:
-        """Runs the graph; what its nodes write goes to the outbox."""
-        put, finish_reason = self.outbox.put, ""
+        """Runs the graph; its nodes tell the outbox what happens. The reason is in the last values of its state."""
+        finish_reason = ""
         stream = graph.astream(
             {"messages": self._request.input},
             context=context,
             control=self._control,
-            stream_mode=["custom", "values"],
+            stream_mode="values",
             **options,
         )
-        async with aclosing(cast("AsyncGenerator[tuple[str, Any], None]", stream)) as chunks:
-            async for mode, payload in chunks:
-                if mode == "custom":
-                    put(payload)
-                else:
-                    finish_reason = payload.get("finish_reason", "")
+        async with aclosing(cast("AsyncGenerator[dict[str, Any], None]", stream)) as states:
+            async for state in states:
+                finish_reason = state.get("finish_reason", "")
         return FinishReason[finish_reason]

@@ -41,11 +41,11 @@ class Steps:
     async def one(self, state: ConversationState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         runtime.context.progress.begun = True
         await self.let_go.wait()
-        runtime.stream_writer([StepFinished("1", "one")])
+        runtime.context.flow.put([StepFinished("1", "one")])
         return {"messages": []}
 
     async def two(self, state: ConversationState, runtime: Runtime[RunContext]) -> dict[str, Any]:
-        runtime.stream_writer([StepFinished("2", "two")])
+        runtime.context.flow.put([StepFinished("2", "two")])
         return {"messages": [], "finish_reason": "STOP"}
 
 

@@ -26,7 +26,7 @@ AgentGraph = CompiledStateGraph[Any, RunContext, Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """One agent. The graph's nodes write sequences of events.Event to LangGraph's stream writer."""
+    """One agent. The graph's nodes say what happens by their context's `flow`."""
 
     id: str
     description: str

@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from agent_fn.conversation import ToolCall
+from agent_fn.events import Event
 from agent_fn.generation import GenerationOptions, ToolDefinition
 from agent_fn.models.port import Model, ModelDescription
 
@@ -33,7 +34,15 @@ class Progress:
 
 
 class Flow(Protocol):
-    """Back-pressure: whether what the graph writes is taken off its hands."""
+    """Where nodes say what happens, as it happens.
+
+    It takes the place of LangGraph's stream writer, whose way out of a node (a call through the loop, a queue, a task
+    that waits at it) costs more for each token than everything else here.
+    """
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Tells the run's caller. Always taken; look at `congested` afterwards."""
+        ...
 
     @property
     def congested(self) -> bool:

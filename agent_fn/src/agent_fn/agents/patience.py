@@ -1,13 +1,13 @@
 """Says what takes time while a model has not said anything yet."""
 
 import asyncio
-from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from dormouse_runtime.errors import DormouseError
 
-from agent_fn.events import Activity, ActivityKind, Event
+from agent_fn.agents.context import Flow
+from agent_fn.events import Activity, ActivityKind
 from agent_fn.models.port import Model
 
 _PATIENCE_S = 1.0
@@ -20,10 +20,10 @@ class Patience:
     A timer and nothing else where the answer comes sooner.
     """
 
-    def __init__(self, models: Model, model: str, write: Callable[[Sequence[Event]], None]) -> None:
+    def __init__(self, models: Model, model: str, flow: Flow) -> None:
         self._models = models
         self._model = model
-        self._write = write
+        self._flow = flow
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -52,8 +52,8 @@ class Patience:
             while not await self._models.is_loaded(self._model):
                 if not told_to_load:
                     told_to_load = True
-                    self._write([Activity(ActivityKind.LOADING_MODEL, self._model)])
+                    self._flow.put([Activity(ActivityKind.LOADING_MODEL, self._model)])
                 await asyncio.sleep(_LOOK_AGAIN_S)
         except DormouseError:
             return  # the answer itself will say what is wrong
-        self._write([Activity(ActivityKind.PROCESSING_PROMPT, self._model)])
+        self._flow.put([Activity(ActivityKind.PROCESSING_PROMPT, self._model)])

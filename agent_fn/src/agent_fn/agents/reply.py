@@ -10,7 +10,7 @@ this one goes on:
   same nothing is told twice; where it departs from that, its new thoughts follow the old ones as another paragraph.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import orjson
@@ -36,8 +36,6 @@ from agent_fn.events import (
 )
 from agent_fn.models.port import Capability, Chunk, Completion, ModelCall, Prefill, RequestedTool
 
-Write = Callable[[Sequence[Event]], None]
-
 STEP_NAME = "model"
 _NOTHING = RecoveredMessage(text="", reasoning="", pieces=0, reasoning_pieces=0, finished=False)
 
@@ -50,8 +48,8 @@ class Reply:
     finish_reason: FinishReason
 
 
-async def stream_reply(context: RunContext, messages: Sequence[Message], write: Write, *, number: int = 1) -> Reply:
-    """Asks the run's model and writes its message's events as it speaks.
+async def stream_reply(context: RunContext, messages: Sequence[Message], *, number: int = 1) -> Reply:
+    """Asks the run's model and tells its message's events as it speaks.
 
     `number` counts the model messages of the run from 1. Errors: those of models.port.Model, STREAM_BROKEN.
     """
@@ -59,19 +57,17 @@ async def stream_reply(context: RunContext, messages: Sequence[Message], write: 
     told = context.recovery.messages.get(message_id)
     calls = [known.call for known in context.recovery.tool_calls if known.call["id"].startswith(f"{message_id}.")]
     if told is not None and (told.finished or calls):
-        return _told_whole(context, message_id, told, calls, write)
-    return await _Speech(context, message_id, told, write).run(messages)
+        return _told_whole(context, message_id, told, calls)
+    return await _Speech(context, message_id, told).run(messages)
 
 
-def _told_whole(
-    context: RunContext, message_id: str, told: RecoveredMessage, calls: Sequence[ToolCall], write: Write
-) -> Reply:
+def _told_whole(context: RunContext, message_id: str, told: RecoveredMessage, calls: Sequence[ToolCall]) -> Reply:
     """The message as the log has it. Its usage is in the log with its end: they are written together."""
     if not told.finished:
         # The calls come when the model has ended; the log lacks what follows them, or a part of the last one.
         if not all(_is_json(call["arguments_json"]) for call in calls):
             raise errors.stream_broken()
-        write([MessageFinished(message_id), StepFinished(_step_id(message_id), STEP_NAME)])
+        context.flow.put([MessageFinished(message_id), StepFinished(_step_id(message_id), STEP_NAME)])
     spent, limit = told.pieces + told.reasoning_pieces, context.options.max_tokens
     reason = FinishReason.LENGTH if limit is not None and spent >= limit else FinishReason.STOP
     return Reply(_message(message_id, told.text, told.reasoning, calls), FinishReason.TOOL_CALLS if calls else reason)
@@ -80,11 +76,11 @@ def _told_whole(
 class _Speech:
     """A message on its way from the model to the run's events."""
 
-    def __init__(self, context: RunContext, message_id: str, told: RecoveredMessage | None, write: Write) -> None:
+    def __init__(self, context: RunContext, message_id: str, told: RecoveredMessage | None) -> None:
         self._context = context
         self._id = message_id
         self._step = _step_id(message_id)
-        self._write = write
+        self._flow = context.flow
         self._started = told is not None
         told = told or _NOTHING
         # A schema binds the tokens of the model from its first one on: it cannot go on in the middle of an object.
@@ -101,14 +97,14 @@ class _Speech:
 
     async def run(self, messages: Sequence[Message]) -> Reply:
         """Asks the model and streams what it says."""
-        context, progress, flow, write = self._context, self._context.progress, self._context.flow, self._write
+        context, progress, flow = self._context, self._context.progress, self._flow
         progress.begun = True
         call = self._call(messages)
         if call is None:
             return self._end_at_limit()
         progress.phase = Phase.TEXT if self._continued.text else Phase.WAITING
         async with (
-            Patience(context.models, call.model, write) as patience,
+            Patience(context.models, call.model, flow) as patience,
             context.models.answer(call) as chunks,
         ):
             patience.end()
@@ -119,7 +115,7 @@ class _Speech:
                     progress.phase = Phase.IDLE
                     finish_reason = self._end(completion, events)
                 if events:
-                    write(events)
+                    flow.put(events)
                 if completion is not None:
                     return Reply(self._message(), finish_reason)
                 if flow.congested:
@@ -210,7 +206,7 @@ class _Speech:
         told = self._continued
         spent = told.pieces + told.reasoning_pieces
         usage = UsageReported(self._context.model.name, 0, spent, told.reasoning_pieces, 0, 0, 0)
-        self._write([MessageFinished(self._id), usage, StepFinished(self._step, STEP_NAME)])
+        self._flow.put([MessageFinished(self._id), usage, StepFinished(self._step, STEP_NAME)])
         return Reply(self._message(), FinishReason.LENGTH)
 
     def _message(self) -> Message:
