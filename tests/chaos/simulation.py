@@ -19,6 +19,10 @@ class Simulation:
         """Lets the next answer fail, or as many as `times` says."""
         (await self._http.post("/_sim/faults", json={"kind": kind, **fields})).raise_for_status()
 
+    async def unload(self, model: str) -> None:
+        """Drops a model from memory."""
+        (await self._http.post("/api/generate", json={"model": model, "keep_alive": 0})).raise_for_status()
+
     async def clear(self) -> None:
         """Forgets faults and requests."""
         (await self._http.delete("/_sim/faults")).raise_for_status()

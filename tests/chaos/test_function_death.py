@@ -4,8 +4,10 @@ import asyncio
 import random
 from collections import Counter
 
+from tests.chaos.answers import SURFACES
 from tests.chaos.conftest import moments
 from tests.chaos.disturbance import PHASES, ROUND_S, Lane, hold_through, open_lane
+from tests.chaos.simulation import Simulation
 from tests.stack import Fleet, Tenant
 
 KILLS = 20
@@ -25,3 +27,32 @@ async def test_killing_agent_fn_twenty_times_changes_no_answer(
     hit = sum(hits, Counter())
     print(hit)
     assert set(hit) >= PHASES, hit
+
+
+async def test_an_answer_that_its_model_cannot_continue_is_replaced_where_the_client_can_be_told(
+    fleet: Fleet, tenant: Tenant
+) -> None:
+    model = "dormouse-dev-noprefill"
+    model_server = await fleet.model_server(ttft_ms=20, token_ms=10)
+    agent_fn = await fleet.agent_fn(model_server, env={"DORMOUSE_DEFAULT_MODEL": model})
+    edge = await fleet.edge(agent_fn)
+    async with edge.client(tenant) as http, model_server.control() as control:
+        asking = [
+            asyncio.create_task(ask(http, "Count to 50.", **({} if surface == "ag_ui" else {"model": model})))
+            for surface, ask in SURFACES.items()
+        ]
+        await Simulation(control).wait(tokens=10, count=len(asking))
+        await agent_fn.restart(ready=False)
+        answers = {answer.surface: answer for answer in await asyncio.gather(*asking)}
+        # What has been streamed as Chat Completion cannot be taken back: the client is to ask again.
+        assert (answers["chat"].end, answers["chat"].error) == ("failed", "stream_broken")
+        del answers["chat"]
+        for answer in answers.values():
+            assert (answer.end, answer.text[-8:], answer.completion_tokens) == ("finished", ", 49, 50", 50)
+            assert answer.text.count("1, 2, 3") == 1
+        for surface, restated in (
+            ("native", "message.replaced"),
+            ("thread", "message.replaced"),
+            ("ag_ui", "MESSAGES_SNAPSHOT"),
+        ):
+            assert answers[surface].kinds.count(restated) == 1
