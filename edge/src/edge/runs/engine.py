@@ -97,11 +97,6 @@ class RunEngine:
         """False while Redis is away: runs stream, but cannot be resumed."""
         return self._writer.available
 
-    @property
-    def live_count(self) -> int:
-        """How many runs this replica is executing."""
-        return sum(not execution.run.has_ended for execution in self._executions.values())
-
     async def start(self, spec: RunSpec) -> str:
         """Starts a run and returns its id once its log has begun.
 
