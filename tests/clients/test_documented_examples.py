@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def test_the_pages_hold_examples() -> None:
 
 @pytest.mark.parametrize(("language", "code"), EXAMPLES)
 async def test_the_example_runs(language: str, code: str, platform: Platform, tenant: Tenant) -> None:
+    if language == "sh" and shutil.which("curl") is None:
+        pytest.skip("the example was not tested: there is no curl here")
     environment = {**os.environ, "DORMOUSE_URL": platform.edge.url, "DORMOUSE_API_KEY": tenant.api_key}
     command = [sys.executable, "-c", code] if language == "python" else ["bash", "-euo", "pipefail", "-c", code]
     process = await asyncio.create_subprocess_exec(

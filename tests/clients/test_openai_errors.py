@@ -12,7 +12,7 @@ import pytest
 from openai import AsyncOpenAI, AsyncStream, OpenAI
 from openai.types.chat import ChatCompletionChunk
 
-from tests.clients.simulation import Simulation
+from tests.clients.simulation import Simulation, steering
 from tests.stack import Platform, Tenant
 
 QUESTION: list[Any] = [{"role": "user", "content": "What is a dormouse?"}]
@@ -55,6 +55,14 @@ async def client(platform: Platform, tenant: Tenant) -> AsyncIterator[AsyncOpenA
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "oracle", "content": "Hi"}]}, "messages[0]"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}, "messages[0].content[0].text"),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a/b.png"}}]}
+                ]
+            },
+            "messages[0].content[0].image_url.url",
+        ),
         ({"temperature": 2.5}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"stop": [""]}, "stop[0]"),
@@ -100,9 +108,10 @@ async def test_a_key_that_is_none_fails_to_authenticate(platform: Platform, key:
     assert key not in str(unknown.value)
 
 
-async def test_a_model_that_lacks_an_ability_says_which(client: AsyncOpenAI) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_model_that_lacks_an_ability_says_which(client: AsyncOpenAI, stream: bool) -> None:
     with pytest.raises(openai.BadRequestError, match="does not support thinking") as lacking:
-        await client.chat.completions.create(model="sim", messages=QUESTION, reasoning_effort="high")
+        await client.chat.completions.create(model="sim", messages=QUESTION, reasoning_effort="high", stream=stream)
     assert lacking.value.code == "model_capability_missing"
 
 
@@ -158,6 +167,23 @@ async def test_an_answer_that_breaks_off_in_the_middle_raises(
             await read_into(texts, stream)
     assert broken.value.code == "model_timeout"
     assert "".join(texts) == "w1 w2 w3 w4"
+
+
+async def test_an_answer_that_is_cancelled_in_the_middle_raises(
+    fragile: Platform, tenant: Tenant, simulation: Simulation
+) -> None:
+    async with (
+        simulation.configured(token_ms=5, tokens=10_000),
+        sdk(fragile, tenant.api_key) as client,
+        fragile.edge.client(tenant) as http,
+    ):
+        stream = await client.chat.completions.create(model="sim", messages=QUESTION, stream=True)
+        await simulation.wait("streaming", tokens=3)
+        run = await http.post(f"/v1/runs/{stream.response.headers['x-dormouse-run-id']}/cancel")
+        assert run.json()["status"] == "cancelled"
+        with pytest.raises(openai.APIError) as cancelled:
+            await read_into([], stream)
+        assert cancelled.value.code == "run_cancelled"
 
 
 async def test_an_answer_that_cannot_be_continued_ends_with_an_error_that_says_so(
@@ -221,6 +247,18 @@ async def test_a_client_that_leaves_stops_the_model(
         call = await simulation.wait("aborted")
     assert call["times"]["aborted"] - left < FREED_WITHIN_S
     assert 0 < call["tokens_sent"] < 1000
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_leaves_before_the_first_token_stops_the_model(
+    platform: Platform, client: AsyncOpenAI, stream: bool
+) -> None:
+    async with steering(platform.model_server) as simulation, simulation.configured(ttft_ms=60_000):
+        asking = asyncio.create_task(client.chat.completions.create(model="sim", messages=QUESTION, stream=stream))
+        await simulation.wait("prefilling")
+        asking.cancel()
+        call = await simulation.wait("aborted", within_s=FREED_WITHIN_S)
+    assert call["tokens_sent"] == 0
 
 
 def test_the_synchronous_client_can_leave_too(fragile: Platform, tenant: Tenant) -> None:
