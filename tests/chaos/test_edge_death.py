@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -72,11 +73,25 @@ class Reader:
 async def test_a_client_that_comes_back_elsewhere_gets_every_event_once_after_each_of_ten_kills(
     fleet: Fleet, tenant: Tenant, dice: random.Random
 ) -> None:
+    kills = moments(dice, KILLS, ANSWER_S)
     agent_fn = await fleet.agent_fn(await fleet.model_server(ttft_ms=30, token_ms=6))
-    victim, other = await fleet.edges(agent_fn, 2, env={"DORMOUSE_LEASE_S": "0.5"})
-    breaks, restart = 0, asyncio.create_task(asyncio.sleep(0))
-    for moment in moments(dice, KILLS, ANSWER_S):
-        await restart
+
+    async def run(kills: Sequence[float]) -> int:
+        edges = await fleet.edges(agent_fn, 2, env={"DORMOUSE_LEASE_S": "0.5"}, valkey=await fleet.valkey())
+        return await outlive(edges, tenant, kills)
+
+    # Two pairs of replicas side by side, each with a Valkey of its own so that they know nothing of each other.
+    breaks = sum(await asyncio.gather(run(kills[::2]), run(kills[1::2])))
+    print(f"{breaks} connections broke")
+    assert breaks >= KILLS
+
+
+async def outlive(edges: Sequence[Edge], tenant: Tenant, kills: Sequence[float]) -> int:
+    """Kills the two replicas in turn while clients read, and returns how many connections that broke."""
+    breaks, (victim, other) = 0, edges
+    revival = asyncio.create_task(asyncio.sleep(0))
+    for moment in kills:
+        await revival
         async with victim.client(tenant) as dying, other.client(tenant) as living:
             readers = [Reader() for _ in range(STREAMS)]
             reading = [asyncio.create_task(start_later(dying, reader, n)) for n, reader in enumerate(readers)]
@@ -85,7 +100,7 @@ async def test_a_client_that_comes_back_elsewhere_gets_every_event_once_after_ea
             bystander = asyncio.create_task(follow(living, background))
             await asyncio.sleep(moment)
             await victim.kill()
-            restart = asyncio.create_task(revive(victim))
+            revival = asyncio.create_task(revive(victim))
             await asyncio.gather(*reading)
             started = [reader for reader in readers if reader.run_id]
             await asyncio.gather(*(reader.resume(living) for reader in started if not reader.has_ended))
@@ -96,14 +111,14 @@ async def test_a_client_that_comes_back_elsewhere_gets_every_event_once_after_ea
             assert (await living.get(f"/v1/runs/{background}")).json()["status"] == "completed"
             breaks += sum(reader.breaks for reader in started)
         victim, other = other, victim
-    await restart
-    print(f"{breaks} connections broke")
-    assert breaks >= KILLS
+    await revival
+    return breaks
 
 
 async def test_runs_whose_edge_died_are_finished_or_cancelled_as_they_were_told(fleet: Fleet, tenant: Tenant) -> None:
-    model_server = await fleet.model_server(ttft_ms=20, token_ms=20)
-    victim, other = await fleet.edges(await fleet.agent_fn(model_server), 2, env={"DORMOUSE_LEASE_S": "1"})
+    model_server = await fleet.model_server(ttft_ms=20, token_ms=15)
+    agent_fn, valkey = await asyncio.gather(fleet.agent_fn(model_server), fleet.valkey())
+    victim, other = await fleet.edges(agent_fn, 2, env={"DORMOUSE_LEASE_S": "1"}, valkey=valkey)
     async with victim.client(tenant) as dying, other.client(tenant) as living, model_server.control() as control:
         simulation = Simulation(control)
         thread = (await dying.post("/v1/threads")).json()["id"]
@@ -144,7 +159,8 @@ async def test_runs_whose_edge_died_are_finished_or_cancelled_as_they_were_told(
 
 async def test_a_replica_that_was_frozen_finds_its_runs_finished_elsewhere(fleet: Fleet, tenant: Tenant) -> None:
     model_server = await fleet.model_server(ttft_ms=20, token_ms=10)
-    frozen, other = await fleet.edges(await fleet.agent_fn(model_server), 2, env={"DORMOUSE_LEASE_S": "0.6"})
+    agent_fn, valkey = await asyncio.gather(fleet.agent_fn(model_server), fleet.valkey())
+    frozen, other = await fleet.edges(agent_fn, 2, env={"DORMOUSE_LEASE_S": "0.6"}, valkey=valkey)
     async with frozen.client(tenant) as stuck, other.client(tenant) as living, model_server.control() as control:
         reader = Reader()
         reading = asyncio.create_task(reader.start(stuck, "/v1/runs", ASKED))

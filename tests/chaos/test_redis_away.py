@@ -1,9 +1,11 @@
 """Valkey stops, dies, freezes or forgets: answers stream all the same, say that they cannot be resumed, and heal."""
 
 import asyncio
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -18,12 +20,24 @@ RESUME_OFF = "dormouse_resume_available 0.0"
 RESUME_ON = "dormouse_resume_available 1.0"
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Two replicas on a Valkey of their own. Each test leaves it as it was."""
+
+    valkey: Valkey
+    model_server: ModelServer
+    agent_fn: AgentFn
+    first: Edge
+    second: Edge
+
+
 @pytest.fixture(scope="module")
-async def functions(stack: Stack) -> AsyncIterator[tuple[ModelServer, AgentFn]]:
-    """A model server and an agent_fn, which have nothing to do with Valkey."""
+async def parts(stack: Stack) -> AsyncIterator[Parts]:
     async with stack.fleet() as fleet:
-        model_server = await fleet.model_server(ttft_ms=20, token_ms=10)
-        yield model_server, await fleet.agent_fn(model_server)
+        model_server, valkey = await asyncio.gather(fleet.model_server(ttft_ms=20, token_ms=10), fleet.valkey())
+        agent_fn = await fleet.agent_fn(model_server)
+        first, second = await fleet.edges(agent_fn, 2, valkey=valkey)
+        yield Parts(valkey, model_server, agent_fn, first, second)
 
 
 async def stopped(valkey: Valkey) -> None:
@@ -31,7 +45,9 @@ async def stopped(valkey: Valkey) -> None:
 
 
 async def killed(valkey: Valkey) -> None:
+    """It loses everything, too."""
     await valkey.process.kill()
+    await asyncio.to_thread(shutil.rmtree, valkey.folder / "appendonlydir")
 
 
 async def frozen(valkey: Valkey) -> None:
@@ -40,16 +56,10 @@ async def frozen(valkey: Valkey) -> None:
 
 @pytest.mark.parametrize("away", [stopped, killed, frozen])
 async def test_answers_stream_without_valkey_and_can_be_resumed_once_it_is_back(
-    fleet: Fleet,
-    functions: tuple[ModelServer, AgentFn],
-    tenant: Tenant,
-    away: Callable[[Valkey], Awaitable[None]],
+    fleet: Fleet, parts: Parts, tenant: Tenant, away: Callable[[Valkey], Awaitable[None]]
 ) -> None:
-    model_server, agent_fn = functions
-    # A Valkey that is killed loses everything here, one that is stopped nothing.
-    valkey = await fleet.valkey(persist=away is not killed)
-    first = await fleet.edge(agent_fn, valkey=valkey)
-    async with first.client(tenant) as http, model_server.control() as control:
+    valkey, first = parts.valkey, parts.first
+    async with first.client(tenant) as http, parts.model_server.control() as control:
         simulation = Simulation(control)
         await simulation.clear()
         before = await native(http, "Count to 5.")
@@ -65,7 +75,7 @@ async def test_answers_stream_without_valkey_and_can_be_resumed_once_it_is_back(
         off = [answer.surface for answer in answers if answer.headers.get("x-dormouse-resume") == "off"]
         assert off == ["whole_chat"]
         assert RESUME_OFF in await first.metrics()
-        second = await fleet.edge(agent_fn, valkey=valkey)
+        second = await fleet.edge(parts.agent_fn, valkey=valkey)
         async with second.client(tenant) as elsewhere:
             for client in (http, elsewhere):
                 async with asyncio.timeout(3):
@@ -96,15 +106,14 @@ async def test_answers_stream_without_valkey_and_can_be_resumed_once_it_is_back(
 
 @pytest.mark.parametrize("away", [killed, frozen])
 async def test_whoever_follows_at_another_replica_sees_every_event_once_through_an_outage(
-    fleet: Fleet,
-    functions: tuple[ModelServer, AgentFn],
-    tenant: Tenant,
-    away: Callable[[Valkey], Awaitable[None]],
+    parts: Parts, tenant: Tenant, away: Callable[[Valkey], Awaitable[None]]
 ) -> None:
-    model_server, agent_fn = functions
-    valkey = await fleet.valkey(persist=False)
-    first, second = await fleet.edges(agent_fn, 2, valkey=valkey)
-    async with first.client(tenant) as http, second.client(tenant) as elsewhere, model_server.control() as control:
+    valkey = parts.valkey
+    async with (
+        parts.first.client(tenant) as http,
+        parts.second.client(tenant) as elsewhere,
+        parts.model_server.control() as control,
+    ):
         simulation = Simulation(control)
         await simulation.clear()
         run = (await http.post("/v1/runs", json=run_body("Count to 200.", background=True))).json()["id"]

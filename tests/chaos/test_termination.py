@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -10,9 +11,28 @@ import pytest
 from tests.chaos.answers import SURFACES, Answer, Ask, ag_ui, chat, follow, native, run_body, whole_chat
 from tests.chaos.simulation import Simulation
 from tests.chaos.test_edge_death import Reader
-from tests.stack import Fleet, Tenant
+from tests.stack import AgentFn, Edge, Fleet, ModelServer, Stack, Tenant
 
 STREAMS = 48
+DRAIN = {"DORMOUSE_DRAIN_S": "1.5"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """agent_fn is the first one; another may listen at its address by now."""
+
+    fleet: Fleet
+    model_server: ModelServer
+    agent_fn: AgentFn
+    edge: Edge
+
+
+@pytest.fixture(scope="module")
+async def parts(stack: Stack) -> AsyncIterator[Parts]:
+    async with stack.fleet() as fleet:
+        model_server = await fleet.model_server(ttft_ms=20, token_ms=15)
+        agent_fn = await fleet.agent_fn(model_server, env=DRAIN)
+        yield Parts(fleet, model_server, agent_fn, await fleet.edge(agent_fn))
 
 
 def open_streams(
@@ -30,17 +50,29 @@ def check_counts(answers: Sequence[Answer], first: int = 60) -> None:
         assert answer.completion_tokens == first + number
 
 
-async def test_agent_fn_is_replaced_under_load_and_no_answer_is_lost(fleet: Fleet, tenant: Tenant) -> None:
-    model_server = await fleet.model_server(ttft_ms=20, token_ms=15)
-    drain = {"DORMOUSE_DRAIN_S": "1.5"}
-    old = await fleet.agent_fn(model_server, env=drain)
-    edge = await fleet.edge(old)
-    async with edge.client(tenant) as http, model_server.control() as control:
-        # Between 0.9 and 1.6 s: some end within the grace, the others are handed on.
+async def test_the_model_server_is_replaced_under_load_and_no_answer_is_lost(parts: Parts, tenant: Tenant) -> None:
+    async with parts.edge.client(tenant) as http, parts.model_server.control() as control:
         streams = open_streams(http, STREAMS)
         await Simulation(control).wait(tokens=5, count=STREAMS)
+        await parts.model_server.terminate()
+        late = open_streams(http, len(SURFACES))
+        await parts.model_server.start()
+        check_counts(await asyncio.gather(*streams))
+        check_counts(await asyncio.gather(*late))
+
+
+async def test_agent_fn_is_replaced_under_load_and_no_answer_is_lost(parts: Parts, tenant: Tenant) -> None:
+    old = parts.agent_fn
+    async with parts.edge.client(tenant) as http, parts.model_server.control() as control:
+        simulation = Simulation(control)
+        await simulation.clear()
+        # Between 0.9 and 1.6 s: some end within the grace, the others are handed on.
+        streams = open_streams(http, STREAMS)
+        await simulation.wait(tokens=5, count=STREAMS)
         leaving = asyncio.create_task(old.terminate())
-        coming = asyncio.create_task(fleet.agent_fn(model_server, env={**drain, "DORMOUSE_LISTEN": old.address}))
+        coming = asyncio.create_task(
+            parts.fleet.agent_fn(parts.model_server, env={**DRAIN, "DORMOUSE_LISTEN": old.address})
+        )
         # Those who come in the meantime wait for the new one.
         late = open_streams(http, len(SURFACES))
         check_counts(await asyncio.gather(*streams))
@@ -49,25 +81,12 @@ async def test_agent_fn_is_replaced_under_load_and_no_answer_is_lost(fleet: Flee
         await coming
 
 
-async def test_the_model_server_is_replaced_under_load_and_no_answer_is_lost(fleet: Fleet, tenant: Tenant) -> None:
-    model_server = await fleet.model_server(ttft_ms=20, token_ms=15)
-    edge = await fleet.edge(await fleet.agent_fn(model_server))
-    async with edge.client(tenant) as http, model_server.control() as control:
-        streams = open_streams(http, STREAMS)
-        await Simulation(control).wait(tokens=5, count=STREAMS)
-        await model_server.terminate()
-        late = open_streams(http, len(SURFACES))
-        await model_server.start()
-        check_counts(await asyncio.gather(*streams))
-        check_counts(await asyncio.gather(*late))
-
-
 async def test_an_edge_replica_ends_its_streams_and_leaves_its_other_runs_to_the_next(
     fleet: Fleet, tenant: Tenant
 ) -> None:
     model_server = await fleet.model_server(ttft_ms=20, token_ms=15)
-    agent_fn = await fleet.agent_fn(model_server)
-    leaving, staying = await fleet.edges(agent_fn, 2, env={"DORMOUSE_DRAIN_S": "2.5"})
+    agent_fn, valkey = await asyncio.gather(fleet.agent_fn(model_server), fleet.valkey())
+    leaving, staying = await fleet.edges(agent_fn, 2, env={"DORMOUSE_DRAIN_S": "2.5"}, valkey=valkey)
     async with leaving.client(tenant) as http, staying.client(tenant) as other, model_server.control() as control:
         streams = open_streams(http, STREAMS, asks=(native, ag_ui, chat, whole_chat))  # one request each
         long = run_body("Count to 220.")
