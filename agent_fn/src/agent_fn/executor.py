@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, cast
 
 from langgraph.errors import GraphDrained
@@ -48,8 +49,7 @@ class Executor:
         self._running: set[Execution] = set()
         self._draining = False
 
-    @asynccontextmanager
-    async def execute(self, request: RunRequest) -> AsyncIterator[Outbox]:
+    def execute(self, request: RunRequest) -> AbstractAsyncContextManager[Outbox]:
         """Runs an attempt; its events come from the outbox, its failure too. Leaving the context cancels it.
 
         Errors: AGENT_NOT_FOUND, SHUTTING_DOWN at once, the others of AgentService.Execute from the outbox.
@@ -59,13 +59,7 @@ class Executor:
         agent = self.agents.get(request.agent_id)
         if agent is None:
             raise errors.agent_not_found(request.agent_id)
-        execution = Execution(request, agent, self._means, request.budget_s or self._budget_s)
-        self._running.add(execution)
-        try:
-            yield execution.outbox
-        finally:
-            self._running.discard(execution)
-            await execution.aclose()
+        return Execution(request, agent, self._means, request.budget_s or self._budget_s, self._running)
 
     async def drain(self, seconds: float) -> None:
         """Takes no new runs and returns when none is left, at the latest after `seconds`.
@@ -90,10 +84,12 @@ class Executor:
 
 
 class Execution:
-    """One attempt of a run, as a task that fills an outbox."""
+    """One attempt of a run, as a task that fills an outbox; among `running` while its context lasts."""
 
-    def __init__(self, request: RunRequest, agent: Agent, means: Means, budget_s: float) -> None:
-        self.outbox = Outbox()
+    def __init__(
+        self, request: RunRequest, agent: Agent, means: Means, budget_s: float, running: "set[Execution]"
+    ) -> None:
+        self._outbox = Outbox()
         self._request = request
         self._agent = agent
         self._means = means
@@ -102,16 +98,27 @@ class Execution:
         self._progress = Progress()
         self._control = RunControl()
         self._handing_off = False
+        self._running = running
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(budget_s, self._budget_used_up)
-        self.task = self._loop.create_task(self._fill_outbox(), name=f"run {request.run_id}")
 
-    async def aclose(self) -> None:
+    async def __aenter__(self) -> Outbox:
+        """Begins."""
+        self._timer = self._loop.call_later(self._budget_s, self._budget_used_up)
+        self.task = self._loop.create_task(self._fill_outbox(), name=f"run {self._request.run_id}")
+        self._running.add(self)
+        return self._outbox
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         """Cancels the run if it has not ended; returns when nothing of it is left."""
+        self._running.discard(self)
         self._timer.cancel()
         if not self.task.done():
             self.task.cancel()
             await asyncio.wait([self.task])
+        # A task that was cancelled holds the error's frames, which hold this: 280 objects that wait for the collector.
+        del self.task
 
     def end_at_next_step(self) -> None:
         """The graph stops before its next step, and the run is handed off there."""
@@ -146,17 +153,17 @@ class Execution:
         try:
             await self._run()
         except GraphDrained:
-            self.outbox.put([Handoff()])
-            self.outbox.close()
+            self._outbox.put([Handoff()])
+            self._outbox.close()
         except asyncio.CancelledError:
             if not self._handing_off:
                 raise
-            self.outbox.put([Handoff()])
-            self.outbox.close()
+            self._outbox.put([Handoff()])
+            self._outbox.close()
         except Exception as error:  # noqa: BLE001 - handed to the reader, who maps it
-            self.outbox.close(error)
+            self._outbox.close(error)
         else:
-            self.outbox.close()
+            self._outbox.close()
 
     async def _run(self) -> None:
         request = self._request
@@ -169,9 +176,9 @@ class Execution:
             client_tools=request.client_tools,
             recovery=request.recovery,
             progress=self._progress,
-            flow=self.outbox,
+            flow=self._outbox,
         )
-        put = self.outbox.put
+        put = self._outbox.put
         if request.thread is None:
             put([RunFinished(await self._stream(self._agent.graph, context))])
             return

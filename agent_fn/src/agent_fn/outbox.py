@@ -58,11 +58,15 @@ class Outbox:
             await self._room
 
     async def take(self) -> list[Event]:
-        """Everything that is ready; empty at the end. Raises what the stream was closed with."""
+        """Everything that is ready; empty at the end. Raises what the stream was closed with, once."""
         while not self._events:
             if self._closed:
-                if self._error is not None:
-                    raise self._error
+                if (error := self._error) is not None:
+                    self._error = None
+                    try:
+                        raise error
+                    finally:
+                        del error  # it holds this frame and the writer's, which hold the outbox
                 return []
             self._reader = self._loop.create_future()
             try:

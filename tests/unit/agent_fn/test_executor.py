@@ -1,6 +1,7 @@
 """When a run of several steps is handed off."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,12 +16,15 @@ from agent_fn.models.catalog import ModelCatalog
 from agent_fn.models.meter import ModelMeter
 from agent_fn.models.ollama.client import OllamaClient, Timeouts
 from agent_fn.models.port import ModelDescription
+from agent_fn.outbox import Outbox
 from agent_fn.runs import RunRequest
 from agent_fn.threads.store import Threads
 from dormouse.common.v1 import error_pb2
 from dormouse_runtime.errors import DormouseError
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
+
+from agent_fn import errors
 
 ASKED = Message(id="a", role="user", content=[{"text": "Go."}])
 
@@ -53,6 +57,8 @@ class KnownModel(ModelCatalog):
     """A catalog that need not ask: no model is called here."""
 
     async def resolve(self, name: str) -> ModelDescription:
+        if name == "none":
+            raise errors.model_not_found(name)
         return ModelDescription(name or "m", frozenset({"completion"}))
 
 
@@ -68,8 +74,8 @@ async def executing(steps: Steps, budget_s: float = 60) -> AsyncIterator[Executo
         yield Executor({"steps": steps.agent}, means, budget_s=budget_s)
 
 
-def run(run_id: str = "run_1") -> RunRequest:
-    return RunRequest(run_id=run_id, agent_id="steps", model="", input=[ASKED])
+def run(run_id: str = "run_1", model: str = "") -> RunRequest:
+    return RunRequest(run_id=run_id, agent_id="steps", model=model, input=[ASKED])
 
 
 async def everything(executor: Executor) -> list[Event]:
@@ -124,3 +130,25 @@ async def test_leaving_a_run_cancels_it(steps: Steps) -> None:
             await asyncio.sleep(0.05)
         await executor.drain(0)
         assert not [task for task in asyncio.all_tasks() if task.get_name() == "run run_1"]
+
+
+async def test_a_run_that_is_cancelled_or_fails_is_freed_at_once(steps: Steps) -> None:
+    gc.disable()
+    try:
+        async with executing(steps) as executor:
+            await leave_early(executor)
+            await fail(executor)
+            assert not [found for found in gc.get_objects() if isinstance(found, Outbox)]
+    finally:
+        gc.enable()
+
+
+async def leave_early(executor: Executor) -> None:
+    async with executor.execute(run()):
+        await asyncio.sleep(0.02)
+
+
+async def fail(executor: Executor) -> None:
+    with pytest.raises(DormouseError):
+        async with executor.execute(run(model="none")) as outbox:
+            await outbox.take()

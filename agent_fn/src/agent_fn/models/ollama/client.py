@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -129,7 +128,7 @@ class AnswerStream:
         self._timeouts = timeouts
         self._measurement = measurement
         self._reader = LineReader(call.model)
-        self._ready: deque[Chunk] = deque()
+        self._ready: Iterator[Chunk] = iter(())
         self._loop = asyncio.get_running_loop()
         self._watch: asyncio.TimerHandle | None = None
         self._silent_since: float | None = None
@@ -186,17 +185,15 @@ class AnswerStream:
         return self
 
     async def __anext__(self) -> Chunk:
-        while not self._ready:
-            if self._complete:
-                raise StopAsyncIteration
+        if self._complete:
+            raise StopAsyncIteration
+        while (chunk := next(self._ready, None)) is None:
             if self._reader.failure is not None:
                 raise self._reader.failure
-            self._ready.extend(self._reader.feed(await self._read()))
-        chunk = self._ready.popleft()
+            self._ready = iter(self._reader.feed(await self._read()))
         if chunk.completion is not None:
             self._complete = True
             self._measurement.completed(chunk.completion)
-            self._ready.clear()
         return chunk
 
     async def _read(self) -> bytes:
