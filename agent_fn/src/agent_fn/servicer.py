@@ -37,6 +37,7 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         """Writes responses as fast as the caller reads them."""
         run = run_request(request, current_identity().tenant)
         bind(run_id=run.run_id, thread_id=request.thread.thread_id)
+        del request  # it holds the whole conversation once more
         async with self._executor.execute(run) as outbox:
             while happened := await outbox.take():
                 await context.write(execute_response(happened))

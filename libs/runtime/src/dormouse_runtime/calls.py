@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -73,12 +74,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         metrics = self._metrics.method(method)
         if handler.response_streaming:
             inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
-            behaviour = self._streaming(inner, method, metrics)
-            make = (
-                grpc.stream_stream_rpc_method_handler
-                if handler.request_streaming
-                else grpc.unary_stream_rpc_method_handler
-            )
+            if not handler.request_streaming:
+                behaviour = self._streaming(inner, method, metrics, _Request.take)
+                read = partial(_Request, handler.request_deserializer)
+                return grpc.unary_stream_rpc_method_handler(behaviour, read, handler.response_serializer)
+            behaviour = self._streaming(inner, method, metrics, lambda requests: requests)
+            make = grpc.stream_stream_rpc_method_handler
         else:
             inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
             behaviour = self._unary(inner, method, metrics)
@@ -103,7 +104,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return call
 
-    def _streaming(self, inner: Any, method: str, metrics: MethodMetrics) -> Any:
+    def _streaming(self, inner: Any, method: str, metrics: MethodMetrics, take: Callable[[Any], Any]) -> Any:
         writes_itself = inspect.iscoroutinefunction(inner)
 
         async def call(request: Any, context: Context) -> None:
@@ -111,10 +112,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 scope.enter()
                 if writes_itself:
-                    await inner(request, context)
+                    await inner(take(request), context)
                     return
                 write = context.write
-                async with aclosing(inner(request, context)) as responses:
+                async with aclosing(inner(take(request), context)) as responses:
                     async for response in responses:
                         await write(response)
             except BaseException as error:
@@ -145,6 +146,23 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         identity = self._verifier.verify(token)
         bind_identity(identity)
         logs.bind(tenant=identity.tenant, run_id=identity.run_id)
+
+
+class _Request:
+    """A request of a streaming call until its handler takes it.
+
+    grpc.aio keeps what a deserializer returns for as long as the call is open. This way a handler that lets go of its
+    request frees it, and what waits for a model's first token does not hold each conversation once more.
+    """
+
+    __slots__ = ("_message",)
+
+    def __init__(self, read: Callable[[bytes], Any] | None, data: bytes) -> None:
+        self._message = data if read is None else read(data)
+
+    def take(self) -> Any:
+        message, self._message = self._message, None
+        return message
 
 
 class _Scope:
