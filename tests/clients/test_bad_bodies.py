@@ -232,6 +232,43 @@ async def test_a_text_that_is_none_is_refused_by_name(sender: Sender, surface: S
     assert str(surface.said[0]) in error_of(answer, 400)["param"]
 
 
+ANSWERED = {"role": "tool", "content": "3"}
+
+
+@pytest.mark.parametrize(
+    ("surface", "change", "param"),
+    [
+        (CHAT, {"messages": [{**ANSWERED, "tool_call_id": ""}]}, "messages[0].tool_call_id"),
+        (AGUI, {"messages": [{"id": "m", **ANSWERED, "toolCallId": ""}]}, "messages[0].toolCallId"),
+        (RUN, {"input": {"messages": [{**ANSWERED, "tool_call_id": ""}]}}, "input.messages[0].tool_call_id"),
+        (AGUI, {"tools": [{"name": "a", "description": "", "parameters": "text"}]}, "tools[0].parameters"),
+        (AGUI, {"tools": [{"name": "a", "description": "", "parameters": []}]}, "tools[0].parameters"),
+        (AGUI, {"tools": [{"name": "", "description": ""}]}, "tools[0].name"),
+        (AGUI, {"messages": [{"id": "m", "role": "reasoning", "content": "Well."}]}, "messages"),
+        (RUN, {"tools": [{"name": "a", "parameters": "text"}]}, "tools[0].parameters"),
+        (RUN, {"options": {"response_json_schema": []}}, "options.response_json_schema"),
+    ],
+)
+async def test_what_no_agent_could_use_is_refused_before_any_stream(
+    sender: Sender, surface: Surface, change: dict[str, Any], param: str
+) -> None:
+    assert error_of(await sender.send_json(surface, surface.body | change), 400)["param"] == param
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tools": [{"type": "function", "function": {"name": "a", "parameters": {"required": 7}}}]},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": 5}}}},
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_schema_that_only_the_model_server_can_refuse_is_the_clients_fault_too(
+    sender: Sender, change: dict[str, Any], stream: bool
+) -> None:
+    error_of(await sender.send_json(CHAT, CHAT.body | change | {"stream": stream}), 400)
+
+
 @on_every_surface
 async def test_a_long_body_is_refused_whether_announced_or_not(sender: Sender, surface: Surface) -> None:
     body = json.dumps(surface.saying("x" * TEN_MB)).encode()

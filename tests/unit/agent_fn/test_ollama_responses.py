@@ -75,6 +75,7 @@ def test_what_is_no_answer_fails_after_what_was_one(bad: bytes) -> None:
     [
         (404, "model 'm' not found", error_pb2.ERROR_REASON_MODEL_NOT_FOUND),
         (400, "the input length exceeds the context length", error_pb2.ERROR_REASON_CONTEXT_LENGTH_EXCEEDED),
+        (500, "invalid JSON schema in format", error_pb2.ERROR_REASON_INVALID_ARGUMENT),
         (400, '"m" does not support tools', error_pb2.ERROR_REASON_MODEL_CAPABILITY_MISSING),
         (400, '"m" does not support thinking', error_pb2.ERROR_REASON_MODEL_CAPABILITY_MISSING),
         (400, '"m" does not support chat', error_pb2.ERROR_REASON_MODEL_CAPABILITY_MISSING),

@@ -43,6 +43,11 @@ async def test_a_broken_body_is_a_400(server: Server, path: str, body: bytes, wo
         ("chat", {"model": "sim", "messages": SAID, "options": {"num_predict": "x"}}, "option 'num_predict'"),
         ("chat", {"model": "sim", "messages": SAID, "keep_alive": "soon"}, "keep_alive wants seconds"),
         ("chat", {"model": "sim", "messages": SAID, "tools": [1]}, "tools: each wants"),
+        (
+            "chat",
+            {"model": "sim", "messages": SAID, "tools": [{"function": {"name": "a", "parameters": {"required": 7}}}]},
+            "want a JSON Schema",
+        ),
         ("chat", {"model": "sim", "messages": [{"role": "user", "images": ["%"]}]}, "illegal base64"),
         ("generate", {"model": "sim", "prompt": 3}, "prompt wants str"),
         ("embed", {"model": "dormouse-dev-embed"}, "invalid input type"),
@@ -69,3 +74,39 @@ async def test_a_body_of_10_mb_is_answered(server: Server) -> None:
     response = await server.chat("word " * 2_000_000, model="dormouse-dev", stream=False)
     assert response.status_code == 200
     assert response.json()["prompt_eval_count"] > 1_000_000
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": 5},
+        {"properties": []},
+        {"properties": {"a": {"minLength": "x"}}},
+        {"required": [[]]},
+        {"anyOf": [5]},
+        {"$ref": 5},
+        {"multipleOf": 0},
+        {"minItems": 10**30},
+    ],
+)
+async def test_a_schema_that_is_none_is_refused_as_late_as_ollama_does(server: Server, schema: dict[str, Any]) -> None:
+    response = await server.chat(model="dormouse-dev", format=schema)
+    assert (response.status_code, response.json()) == (500, {"error": "invalid JSON schema in format"})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"oneOf": [{"$ref": "#"}]},
+        {"allOf": [{"$ref": "#"}]},
+        {"$ref": "#/nowhere"},
+        {"$defs": {"a": True}, "$ref": "#/$defs/a"},
+        {"properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+        {"minimum": 10**30},
+        {"pattern": "("},
+        {"minimum": 5, "maximum": 3},
+    ],
+)
+async def test_an_odd_schema_is_answered_somehow(server: Server, schema: dict[str, Any]) -> None:
+    assert (await server.chat(model="dormouse-dev", format=schema)).status_code == 200

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from devstack.model_server.catalog import DEFAULT_NUM_CTX
-from devstack.model_server.errors import BadRequestError
+from devstack.model_server.errors import BadRequestError, RunnerError
+from devstack.model_server.schema_check import is_schema
 
 DEFAULT_KEEP_ALIVE_S = 300.0
 T = TypeVar("T")
@@ -54,8 +55,11 @@ class Call:
         messages = _typed(body, "messages", list, [])
         tools = _typed(body, "tools", list, [])
         for tool in tools:
-            if not isinstance(tool, Mapping) or not isinstance(tool.get("function"), Mapping):
+            function = tool.get("function") if isinstance(tool, Mapping) else None
+            if not isinstance(function, Mapping):
                 raise BadRequestError("tools: each wants an object with a function")
+            if not is_schema(function.get("parameters") or {}):
+                raise BadRequestError("tools: the parameters of each want a JSON Schema")
         return cls(chat=True, turns=tuple(_turn(item) for item in messages), tools=tuple(tools), **_shared(body))
 
     @classmethod
@@ -161,6 +165,8 @@ def _format(value: object) -> str | Mapping[str, Any] | None:
     if value == "json":
         return "json"
     if isinstance(value, Mapping):
+        if not is_schema(value):
+            raise RunnerError("invalid JSON schema in format")  # Ollama notices as late as that, too
         return value
     raise BadRequestError(f'invalid format: {value!r}; expected "json" or a valid JSON Schema object')
 

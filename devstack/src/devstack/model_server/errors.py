@@ -44,6 +44,6 @@ class ServerBusyError(ModelServerError):
 
 
 class RunnerError(ModelServerError):
-    """A simulated failure of the model runner."""
+    """The model runner fails."""
 
     status = 500

@@ -65,6 +65,8 @@ class ValueMaker:
     def value(self, schema: object, name: str = "", depth: int = 0) -> Any:
         """A value that is valid against `schema`, as far as a value can be told from common keywords."""
         schema = self._resolved(schema)
+        if depth > MAX_DEPTH:
+            return None  # it refers to itself without end
         if "const" in schema:
             return schema["const"]
         if isinstance(schema.get("enum"), list) and schema["enum"]:
@@ -72,7 +74,7 @@ class ValueMaker:
         for keyword in ("anyOf", "oneOf"):
             if isinstance(options := schema.get(keyword), list) and options:
                 rest = {key: value for key, value in schema.items() if key != keyword}
-                return self.value(_merged([rest, self._resolved(self._simplest(options, depth))]), name, depth)
+                return self.value(_merged([rest, self._resolved(self._simplest(options, depth))]), name, depth + 1)
         kind = _kind(schema)
         if kind == "object":
             return self._object(schema, depth)
@@ -84,7 +86,7 @@ class ValueMaker:
             return not self._words & {"not", "no", "without", "false", "never", "disable", "off"}
         return None if kind == "null" else self._string(schema, name)
 
-    def _resolved(self, schema: object) -> dict[str, Any]:
+    def _resolved(self, schema: object, depth: int = 0) -> dict[str, Any]:
         for _ in range(MAX_DEPTH):
             if not isinstance(schema, Mapping) or "$ref" not in schema:
                 break
@@ -92,12 +94,13 @@ class ValueMaker:
             for step in str(schema["$ref"]).removeprefix("#").strip("/").split("/"):
                 step = step.replace("~1", "/").replace("~0", "~")
                 target = target.get(step, {}) if isinstance(target, Mapping) and step else target
+            target = target if isinstance(target, Mapping) else {}
             schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
         if not isinstance(schema, Mapping):
             return {}
-        if isinstance(parts := schema.get("allOf"), list):
+        if isinstance(parts := schema.get("allOf"), list) and depth < MAX_DEPTH:
             rest = {key: value for key, value in schema.items() if key != "allOf"}
-            return _merged([rest, *(self._resolved(part) for part in parts)])
+            return _merged([rest, *(self._resolved(part, depth + 1) for part in parts)])
         return dict(schema)
 
     def _simplest(self, options: Sequence[object], depth: int) -> object:
@@ -159,7 +162,9 @@ class ValueMaker:
     def _number(self, schema: Mapping[str, Any], *, whole: bool) -> float | int:
         low = schema.get("minimum", schema.get("exclusiveMinimum"))
         high = schema.get("maximum", schema.get("exclusiveMaximum"))
-        value = self._numbers.pop(0) if self._numbers else float(schema.get("default") or 0)
+        default = schema.get("default")
+        default = float(default) if isinstance(default, int | float) else 0.0
+        value = self._numbers.pop(0) if self._numbers else default
         step = schema.get("multipleOf") or (1 if whole else 0)
         margin = step or 0.5
         if low is not None and (value < low or value == schema.get("exclusiveMinimum")):
@@ -171,6 +176,8 @@ class ValueMaker:
         if step:
             value = round(value / step) * step
             value = value + step if low is not None and value < low else value
+        if abs(value) >= 2**63:
+            return float(value)  # the writer of answers knows integers of 64 bits only
         return int(value) if whole or value == int(value) else value
 
     def _string(self, schema: Mapping[str, Any], name: str) -> str:

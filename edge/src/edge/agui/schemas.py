@@ -98,7 +98,7 @@ class AguiToolMessage(AguiSchema):
     id: str
     role: Literal["tool"]
     content: AguiContent
-    tool_call_id: str
+    tool_call_id: str = Field(min_length=1)
     error: str | None = None
 
 
@@ -130,7 +130,7 @@ AguiMessage = Annotated[
 class AguiTool(AguiSchema):
     name: str = Field(min_length=1, max_length=64)
     description: str
-    parameters: Any = Field(None, description="JSON Schema of the arguments.")
+    parameters: dict[str, Any] | None = Field(None, description="JSON Schema of the arguments.")
 
 
 class AguiContext(AguiSchema):

@@ -81,7 +81,7 @@ class ThreadToolMessage(Schema):
     id: MessageId = None
     role: Literal["tool"]
     content: str | list[Part]
-    tool_call_id: str = Field(description="The call that this message answers.")
+    tool_call_id: str = Field(min_length=1, description="The call that this message answers.")
     name: str | None = None
 
 

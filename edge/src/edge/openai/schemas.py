@@ -49,7 +49,7 @@ class AssistantMessage(Schema):
 class ToolMessage(Schema):
     role: Literal["tool"]
     content: str | list[TextPart]
-    tool_call_id: str
+    tool_call_id: str = Field(min_length=1)
 
 
 ChatMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
