@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.agui import check_stream
 from tests.clients.front_end import FrontEnd, running_front_end
 from tests.clients.simulation import Simulation, steering
 from tests.stack import Platform, Tenant
@@ -150,6 +151,19 @@ async def test_an_answer_that_cannot_be_continued_is_replaced_openly(
     assert turn.types[-1] == "RUN_FINISHED"
     assert turn.messages[-1]["content"] == undisturbed.messages[-1]["content"]
     assert roles(turn.messages) == ["user", "assistant"]
+
+
+async def test_a_conversation_is_restated_whatever_numbers_are_in_it(
+    fragile: Platform, tenant: Tenant, simulation: Simulation
+) -> None:
+    message = '{"id": "m", "role": "user", "content": "Hi", "metadata": {"odd": HERE}}'
+    body = f'{{"threadId": "odd", "runId": "r", "messages": [{message}], "state": HERE}}'
+    async with fragile.edge.client(tenant) as http:
+        for number in ("9" * 400, "1e400", "NaN"):
+            async with simulation.failing("cut", at_token=5):
+                response = await http.post("/v1/agents/chat/ag-ui", content=body.replace("HERE", number))
+            assert check_stream(response.content)[-1]["type"] == "RUN_FINISHED"
+            assert b"MESSAGES_SNAPSHOT" in response.content
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 from dormouse.agent.v1.run_event_pb2 import FinishReason, RunEvent
+from pydantic_core import to_json
 
 from edge.errors import ApiError, meaning_of
 
@@ -118,7 +119,8 @@ class AguiEncoder:
         self._close_thought(out)
         self._close_text(out)
         self._transcript.replace(message.message_id, message.text)
-        out.append(_event("MESSAGES_SNAPSHOT", messages=self._transcript.to_json()))
+        messages = to_json(self._transcript.to_json(), inf_nan_mode="null")  # the client's may hold any number
+        out.append(_event("MESSAGES_SNAPSHOT", messages=orjson.Fragment(messages)))
 
     def _tool_call_started(self, out: list[bytes], call: Any) -> None:
         self._close_thought(out)

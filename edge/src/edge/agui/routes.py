@@ -2,12 +2,11 @@
 
 from typing import Annotated, Any
 
-import orjson
 from dormouse.agent.v1.message_pb2 import ClientTool, Message
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 from fastapi import APIRouter, Path, Request, Response
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from edge.auth.authenticator import Caller
 from edge.auth.bearer import CurrentCaller
@@ -76,7 +75,7 @@ async def run_agent(
     raw = await request.body()
 
     def history() -> list[Any]:
-        messages = orjson.loads(raw)["messages"]
+        messages = from_json(raw)["messages"]  # takes every number that the validation took
         assert isinstance(messages, list), "the body has been validated"
         return messages
 
