@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.chaos.answers import ag_ui, chat, follow, native, run_body, whole_chat
+from tests.chaos.conftest import Tasks
 from tests.chaos.simulation import Simulation
 from tests.stack import AgentFn, Edge, ModelServer, Stack, Tenant
 
@@ -59,17 +60,17 @@ STREAMING: dict[str, Any] = {}
     ids=["queued", "loading", "before the first token", "in mid-answer"],
 )
 async def test_the_model_stops_within_a_second(
-    parts: Parts, simulation: Simulation, tenant: Tenant, knobs: dict[str, Any], phase: dict[str, Any]
+    parts: Parts, simulation: Simulation, tenant: Tenant, tasks: Tasks, knobs: dict[str, Any], phase: dict[str, Any]
 ) -> None:
     async with parts.here.client(tenant) as http, parts.there.client(tenant) as elsewhere:
         await simulation.unload("dormouse-dev")
         await simulation.set(**knobs)
         if knobs is QUEUED:
             await simulation.fault("hang", at_token=1)
-            blocker = asyncio.create_task(chat(http, "Count to 400."))
+            blocker = tasks.start(chat(http, "Count to 400."))
             await simulation.wait(state="streaming")
         leaving = [
-            asyncio.create_task(ask)
+            tasks.start(ask)
             for ask in (
                 chat(http, "Count to 401."),
                 whole_chat(http, "Count to 402."),

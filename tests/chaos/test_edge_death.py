@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tests.chaos.answers import TERMINAL, Answer, events_of, follow, native_answer, question, run_body
-from tests.chaos.conftest import moments
+from tests.chaos.conftest import Tasks, moments
 from tests.chaos.simulation import Simulation
 from tests.stack import Edge, Fleet, Tenant
 
@@ -71,14 +71,14 @@ class Reader:
 
 
 async def test_a_client_that_comes_back_elsewhere_gets_every_event_once_after_each_of_ten_kills(
-    fleet: Fleet, tenant: Tenant, dice: random.Random
+    fleet: Fleet, tenant: Tenant, tasks: Tasks, dice: random.Random
 ) -> None:
     kills = moments(dice, KILLS, ANSWER_S)
     agent_fn = await fleet.agent_fn(await fleet.model_server(ttft_ms=30, token_ms=6))
 
     async def run(kills: Sequence[float]) -> int:
         edges = await fleet.edges(agent_fn, 2, env={"DORMOUSE_LEASE_S": "0.5"}, valkey=await fleet.valkey())
-        return await outlive(edges, tenant, kills)
+        return await outlive(edges, tenant, tasks, kills)
 
     # Two pairs of replicas side by side, each with a Valkey of its own so that they know nothing of each other.
     breaks = sum(await asyncio.gather(run(kills[::2]), run(kills[1::2])))
@@ -86,21 +86,21 @@ async def test_a_client_that_comes_back_elsewhere_gets_every_event_once_after_ea
     assert breaks >= KILLS
 
 
-async def outlive(edges: Sequence[Edge], tenant: Tenant, kills: Sequence[float]) -> int:
+async def outlive(edges: Sequence[Edge], tenant: Tenant, tasks: Tasks, kills: Sequence[float]) -> int:
     """Kills the two replicas in turn while clients read, and returns how many connections that broke."""
     breaks, (victim, other) = 0, edges
-    revival = asyncio.create_task(asyncio.sleep(0))
+    revival = tasks.start(asyncio.sleep(0))
     for moment in kills:
         await revival
         async with victim.client(tenant) as dying, other.client(tenant) as living:
             readers = [Reader() for _ in range(STREAMS)]
-            reading = [asyncio.create_task(start_later(dying, reader, n)) for n, reader in enumerate(readers)]
+            reading = [tasks.start(start_later(dying, reader, n)) for n, reader in enumerate(readers)]
             background = (await dying.post("/v1/runs", json={**ASKED, "background": True})).json()["id"]
             # Somebody who has been following at the other replica all the time does not even have to come back.
-            bystander = asyncio.create_task(follow(living, background))
+            bystander = tasks.start(follow(living, background))
             await asyncio.sleep(moment)
             await victim.kill()
-            revival = asyncio.create_task(revive(victim))
+            revival = tasks.start(revive(victim))
             await asyncio.gather(*reading)
             started = [reader for reader in readers if reader.run_id]
             await asyncio.gather(*(reader.resume(living) for reader in started if not reader.has_ended))
@@ -115,7 +115,9 @@ async def outlive(edges: Sequence[Edge], tenant: Tenant, kills: Sequence[float])
     return breaks
 
 
-async def test_runs_whose_edge_died_are_finished_or_cancelled_as_they_were_told(fleet: Fleet, tenant: Tenant) -> None:
+async def test_runs_whose_edge_died_are_finished_or_cancelled_as_they_were_told(
+    fleet: Fleet, tenant: Tenant, tasks: Tasks
+) -> None:
     model_server = await fleet.model_server(ttft_ms=20, token_ms=15)
     agent_fn, valkey = await asyncio.gather(fleet.agent_fn(model_server), fleet.valkey())
     victim, other = await fleet.edges(agent_fn, 2, env={"DORMOUSE_LEASE_S": "1"}, valkey=valkey)
@@ -129,7 +131,7 @@ async def test_runs_whose_edge_died_are_finished_or_cancelled_as_they_were_told(
             "on a thread": (Reader(), f"/v1/threads/{thread}/runs", run_body("Count to 82.")),
             "chat": (Reader(parses=False), "/v1/chat/completions", chat),
         }
-        reading = [asyncio.create_task(reader.start(dying, path, body)) for reader, path, body in readers.values()]
+        reading = [tasks.start(reader.start(dying, path, body)) for reader, path, body in readers.values()]
         background = (await dying.post("/v1/runs", json={**run_body("Count to 83."), "background": True})).json()["id"]
         running = await simulation.wait(tokens=10, count=5)
         await victim.kill()
@@ -157,13 +159,15 @@ async def test_runs_whose_edge_died_are_finished_or_cancelled_as_they_were_told(
         assert not await simulation.unfinished()
 
 
-async def test_a_replica_that_was_frozen_finds_its_runs_finished_elsewhere(fleet: Fleet, tenant: Tenant) -> None:
+async def test_a_replica_that_was_frozen_finds_its_runs_finished_elsewhere(
+    fleet: Fleet, tenant: Tenant, tasks: Tasks
+) -> None:
     model_server = await fleet.model_server(ttft_ms=20, token_ms=10)
     agent_fn, valkey = await asyncio.gather(fleet.agent_fn(model_server), fleet.valkey())
     frozen, other = await fleet.edges(agent_fn, 2, env={"DORMOUSE_LEASE_S": "0.6"}, valkey=valkey)
     async with frozen.client(tenant) as stuck, other.client(tenant) as living, model_server.control() as control:
         reader = Reader()
-        reading = asyncio.create_task(reader.start(stuck, "/v1/runs", ASKED))
+        reading = tasks.start(reader.start(stuck, "/v1/runs", ASKED))
         await Simulation(control).wait(tokens=20)
         frozen.suspend()
         elsewhere = Reader()

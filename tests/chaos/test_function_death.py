@@ -5,7 +5,7 @@ import random
 from collections import Counter
 
 from tests.chaos.answers import SURFACES
-from tests.chaos.conftest import moments
+from tests.chaos.conftest import Tasks, moments
 from tests.chaos.disturbance import PHASES, ROUND_S, Lane, hold_through, open_lane
 from tests.chaos.simulation import Simulation
 from tests.stack import Fleet, Tenant
@@ -30,7 +30,7 @@ async def test_killing_agent_fn_twenty_times_changes_no_answer(
 
 
 async def test_an_answer_that_its_model_cannot_continue_is_replaced_where_the_client_can_be_told(
-    fleet: Fleet, tenant: Tenant
+    fleet: Fleet, tenant: Tenant, tasks: Tasks
 ) -> None:
     model = "dormouse-dev-noprefill"
     model_server = await fleet.model_server(ttft_ms=20, token_ms=10)
@@ -38,7 +38,7 @@ async def test_an_answer_that_its_model_cannot_continue_is_replaced_where_the_cl
     edge = await fleet.edge(agent_fn)
     async with edge.client(tenant) as http, model_server.control() as control:
         asking = [
-            asyncio.create_task(ask(http, "Count to 50.", **({} if surface == "ag_ui" else {"model": model})))
+            tasks.start(ask(http, "Count to 50.", **({} if surface == "ag_ui" else {"model": model})))
             for surface, ask in SURFACES.items()
         ]
         await Simulation(control).wait(tokens=10, count=len(asking))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.chaos.answers import STREAMS, SURFACES, Answer
-from tests.chaos.conftest import moments
+from tests.chaos.conftest import Tasks, moments
 from tests.chaos.disturbance import PHASES, ROUND_S, Lane, hold_through, open_lane
 from tests.chaos.simulation import Simulation
 from tests.stack import Fleet, Stack, Tenant
@@ -60,16 +60,16 @@ async def test_an_answer_that_the_model_server_spoils_goes_on(lane: Lane, tenant
 
 
 async def test_a_model_server_that_stays_away_is_a_clean_error_and_its_return_is_noticed(
-    fleet: Fleet, tenant: Tenant
+    fleet: Fleet, tenant: Tenant, tasks: Tasks
 ) -> None:
     lane = await open_lane(fleet)
     async with lane.edge.client(tenant) as http, lane.model_server.control() as control:
         simulation = Simulation(control)
         await simulation.set(token_ms=50)
-        begun = [asyncio.create_task(ask(http, "Count to 100.")) for ask in SURFACES.values()]
+        begun = [tasks.start(ask(http, "Count to 100.")) for ask in SURFACES.values()]
         await simulation.wait(tokens=5, count=len(begun))
         await lane.model_server.kill()
-        new = [asyncio.create_task(ask(http, "Count to 100.")) for ask in SURFACES.values()]
+        new = [tasks.start(ask(http, "Count to 100.")) for ask in SURFACES.values()]
         async with asyncio.timeout(GIVES_UP_S):
             cut_off, never_begun = await asyncio.gather(asyncio.gather(*begun), asyncio.gather(*new))
         for answers in (cut_off, never_begun):

@@ -13,6 +13,7 @@ import pytest
 from devstack.credentials import make_api_key
 
 from tests.chaos.answers import ag_ui, chat, native, on_thread, question, run_body, whole_chat
+from tests.chaos.conftest import Tasks
 from tests.chaos.disturbance import eventually
 from tests.chaos.simulation import Simulation
 from tests.stack import Database, Edge, ModelServer, Stack, Tenant
@@ -56,7 +57,7 @@ async def frozen(database: Database) -> None:
 
 @pytest.mark.parametrize("away", [stopped, killed, frozen])
 async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
-    parts: Parts, away: Callable[[Database], Awaitable[None]]
+    parts: Parts, tasks: Tasks, away: Callable[[Database], Awaitable[None]]
 ) -> None:
     database, edge = parts.database, parts.edge
     newcomer, nobody = await database.tenant(), Tenant("nobody", "nobody", make_api_key())
@@ -70,9 +71,9 @@ async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
         await simulation.clear()
         thread = (await http.post("/v1/threads")).raise_for_status().json()["id"]
         # These begin before and end after it: they need it no more, or only to write down how they ended.
-        begun = [asyncio.create_task(ask(http, "Count to 80.")) for ask in (chat, whole_chat, native)]
+        begun = [tasks.start(ask(http, "Count to 80.")) for ask in (chat, whole_chat, native)]
         if away is not stopped:  # which is as being killed, and this takes both time limits, one after the other
-            saving = asyncio.create_task(native(http, "Count to 80.", path=f"/v1/threads/{thread}/runs"))
+            saving = tasks.start(native(http, "Count to 80.", path=f"/v1/threads/{thread}/runs"))
         await simulation.wait(tokens=10, count=3 if away is stopped else 4)
         await away(database)
         async with asyncio.timeout(SOON_S):

@@ -12,6 +12,7 @@ import pytest
 from devstack.valkey import Valkey
 
 from tests.chaos.answers import SURFACES, follow, native, run_body
+from tests.chaos.conftest import Tasks
 from tests.chaos.disturbance import eventually
 from tests.chaos.simulation import Simulation
 from tests.stack import AgentFn, Edge, Fleet, ModelServer, Stack, Tenant
@@ -56,14 +57,14 @@ async def frozen(valkey: Valkey) -> None:
 
 @pytest.mark.parametrize("away", [stopped, killed, frozen])
 async def test_answers_stream_without_valkey_and_can_be_resumed_once_it_is_back(
-    fleet: Fleet, parts: Parts, tenant: Tenant, away: Callable[[Valkey], Awaitable[None]]
+    fleet: Fleet, parts: Parts, tenant: Tenant, tasks: Tasks, away: Callable[[Valkey], Awaitable[None]]
 ) -> None:
     valkey, first = parts.valkey, parts.first
     async with first.client(tenant) as http, parts.model_server.control() as control:
         simulation = Simulation(control)
         await simulation.clear()
         before = await native(http, "Count to 5.")
-        begun = [asyncio.create_task(ask(http, "Count to 60.")) for ask in SURFACES.values()]
+        begun = [tasks.start(ask(http, "Count to 60.")) for ask in SURFACES.values()]
         await simulation.wait(tokens=15, count=len(begun))
         await away(valkey)
         lost = time.monotonic()
@@ -106,7 +107,7 @@ async def test_answers_stream_without_valkey_and_can_be_resumed_once_it_is_back(
 
 @pytest.mark.parametrize("away", [killed, frozen])
 async def test_whoever_follows_at_another_replica_sees_every_event_once_through_an_outage(
-    parts: Parts, tenant: Tenant, away: Callable[[Valkey], Awaitable[None]]
+    parts: Parts, tenant: Tenant, tasks: Tasks, away: Callable[[Valkey], Awaitable[None]]
 ) -> None:
     valkey = parts.valkey
     async with (
@@ -117,7 +118,7 @@ async def test_whoever_follows_at_another_replica_sees_every_event_once_through_
         simulation = Simulation(control)
         await simulation.clear()
         run = (await http.post("/v1/runs", json=run_body("Count to 200.", background=True))).json()["id"]
-        following = asyncio.create_task(follow(elsewhere, run))
+        following = tasks.start(follow(elsewhere, run))
         await simulation.wait(tokens=20)
         await away(valkey)
         await simulation.wait(tokens=70)
