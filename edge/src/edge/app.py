@@ -8,6 +8,7 @@ from typing import Any
 from dormouse_runtime.errors import DormouseError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
@@ -54,7 +55,11 @@ def create_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAP
             app.state.services = services
             yield
 
-    app = FastAPI(
+    # Its page of the API brings its scripts along: no browser that holds a key loads code from elsewhere.
+    app = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        static_url="/docs/static",
         title="Dormouse",
         version=version("dormouse-edge"),
         summary="An OpenAI-compatible agent platform that costs nothing while nobody talks to it",
