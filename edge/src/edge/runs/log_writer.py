@@ -14,10 +14,13 @@ from redis.exceptions import ResponseError
 from . import metrics
 from .live_run import LiveRun
 from .log_format import append_command, expire_command, own_commands, rewrite_command, settle_commands, state_commands
-from .redis_link import AWAY, Command, Pipe
+from .redis_link import ANSWER_TIMEOUT_S, AWAY, Command, Pipe
 
 PROBE_INTERVAL_S = 0.3
 """How often a Redis that is away is asked whether it is back."""
+
+STANDSTILL_S = 1.5 * ANSWER_TIMEOUT_S
+"""An append that failed only after so long says less of Redis than of this process, which stood still meanwhile."""
 
 UNSAVED_LIMIT = 1000
 """Ended runs kept in memory while Redis is away; the oldest are dropped first."""
@@ -111,7 +114,9 @@ class LogWriter:
         try:
             answers = await self._pipe.send(commands)
         except AWAY as error:
-            self._go_without(error, runs)
+            # Another replica may own the runs by now: what it has not logged must not be shown before that is known.
+            if time.perf_counter() - started < STANDSTILL_S or not await self._heal():
+                self._go_without(error, runs)
             return
         metrics.APPEND_SECONDS.observe(time.perf_counter() - started)
         metrics.APPEND_ENTRIES.observe(len(appends))
@@ -167,8 +172,8 @@ class LogWriter:
             for run in ended[: max(0, len(ended) - UNSAVED_LIMIT)]:
                 self._on_settled(run)
 
-    async def _heal(self) -> None:
-        """Writes every live log anew: a Redis that was away may have lost them, in part or whole."""
+    async def _heal(self) -> bool:
+        """Writes every live log anew: a Redis that was away may have lost them, in part or whole. False: still away."""
         runs = [run for run in self._live() if not run.lost and not run.detached]
         for run in runs:
             if not run.entries:
@@ -177,7 +182,7 @@ class LogWriter:
                 persisted = len(run.entries)
                 (answer,) = await self._pipe.send([rewrite_command(run)])
                 if isinstance(answer, Exception):
-                    return  # still loading, or unable to store; the probe asks again
+                    return False  # still loading, or unable to store; the probe asks again
                 if answer == 0:
                     self._give_up(run)
                     continue
@@ -187,11 +192,13 @@ class LogWriter:
                 await self._pipe.send(commands)
                 run.persisted = persisted
             except AWAY:
-                return
-        self.available = True
-        metrics.RESUME_AVAILABLE.set(1)
-        _log.info("redis is back: runs can be resumed again", extra={"runs": len(runs)})
+                return False
+        if not self.available:
+            self.available = True
+            metrics.RESUME_AVAILABLE.set(1)
+            _log.info("redis is back: runs can be resumed again", extra={"runs": len(runs)})
         await self._show(run for run in runs if not run.lost and not run.detached and run.persisted)
+        return True
 
     def _give_up(self, run: LiveRun) -> None:
         """The run was taken over while Redis was away from here.
