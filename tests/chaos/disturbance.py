@@ -3,14 +3,14 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from tests.chaos.answers import Answer, Ask, ag_ui, chat, native, on_thread, whole_chat
+from tests.chaos.platforms import Parts
 from tests.chaos.simulation import Simulation
-from tests.stack import AgentFn, Edge, Fleet, ModelServer, Tenant
+from tests.stack import Tenant
 
 WEATHER = {
     "type": "function",
@@ -35,23 +35,10 @@ SPREAD_S = 0.3
 ROUND_S = 0.6
 """So long a round takes when nothing disturbs it."""
 
+PACE = {"ttft_ms": 60, "token_ms": 4}
+"""The model server's, for rounds of that length."""
+
 PHASES = frozenset({"queued", "prefilling", "part 1 of 4", "part 2 of 4", "part 3 of 4", "part 4 of 4"})
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """A platform of its own: two of them side by side need little more time than one."""
-
-    model_server: ModelServer
-    agent_fn: AgentFn
-    edge: Edge
-
-
-async def open_lane(fleet: Fleet) -> Lane:
-    """Starts the processes of a lane."""
-    model_server = await fleet.model_server(ttft_ms=60, token_ms=4)
-    agent_fn = await fleet.agent_fn(model_server)
-    return Lane(model_server, agent_fn, await fleet.edge(agent_fn))
 
 
 async def ask_all(http: httpx.AsyncClient, spread_s: float = 0.0) -> list[Answer]:
@@ -66,7 +53,7 @@ async def ask_all(http: httpx.AsyncClient, spread_s: float = 0.0) -> list[Answer
 
 
 async def hold_through(
-    lane: Lane, tenant: Tenant, moments: Sequence[float], disturb: Callable[[], Awaitable[object]]
+    parts: Parts, tenant: Tenant, moments: Sequence[float], disturb: Callable[[], Awaitable[object]]
 ) -> Counter[str]:
     """Asks everything once per moment and disturbs it then: each answer must be the undisturbed one.
 
@@ -74,7 +61,7 @@ async def hold_through(
     answers were in which phase when they were disturbed.
     """
     hit: Counter[str] = Counter()
-    async with lane.edge.client(tenant) as http, lane.model_server.control() as control:
+    async with parts.edge.client(tenant) as http, parts.model_server.control() as control:
         simulation = Simulation(control)
         undisturbed = [answer.said for answer in await ask_all(http)]
         assert {said[1] for said in undisturbed} == {"finished"}

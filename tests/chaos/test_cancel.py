@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -11,27 +10,17 @@ import pytest
 
 from tests.chaos.answers import ag_ui, chat, follow, native, run_body, whole_chat
 from tests.chaos.conftest import Tasks
+from tests.chaos.platforms import Parts, open_platform
 from tests.chaos.simulation import Simulation
-from tests.stack import AgentFn, Edge, ModelServer, Stack, Tenant
+from tests.stack import Stack, Tenant
 
 LIMIT_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    model_server: ModelServer
-    agent_fn: AgentFn
-    here: Edge
-    there: Edge
 
 
 @pytest.fixture(scope="module")
 async def parts(stack: Stack) -> AsyncIterator[Parts]:
     async with stack.fleet() as fleet:
-        model_server = await fleet.model_server()
-        agent_fn = await fleet.agent_fn(model_server)
-        here, there = await fleet.edges(agent_fn, 2)
-        yield Parts(model_server, agent_fn, here, there)
+        yield await open_platform(fleet, replicas=2)
 
 
 @pytest.fixture
@@ -62,7 +51,8 @@ STREAMING: dict[str, Any] = {}
 async def test_the_model_stops_within_a_second(
     parts: Parts, simulation: Simulation, tenant: Tenant, tasks: Tasks, knobs: dict[str, Any], phase: dict[str, Any]
 ) -> None:
-    async with parts.here.client(tenant) as http, parts.there.client(tenant) as elsewhere:
+    here, there = parts.edges
+    async with here.client(tenant) as http, there.client(tenant) as elsewhere:
         await simulation.unload("dormouse-dev")
         await simulation.set(**knobs)
         if knobs is QUEUED:
@@ -105,7 +95,8 @@ async def test_the_model_stops_within_a_second(
 async def test_a_run_that_waits_for_its_thread_is_cancelled_before_the_model_hears_of_it(
     parts: Parts, simulation: Simulation, tenant: Tenant
 ) -> None:
-    async with parts.here.client(tenant) as http, parts.there.client(tenant) as elsewhere:
+    here, there = parts.edges
+    async with here.client(tenant) as http, there.client(tenant) as elsewhere:
         thread = (await http.post("/v1/threads")).json()["id"]
         path = f"/v1/threads/{thread}/runs"
         first = await start(http, "Count to 410.", path)
@@ -119,7 +110,8 @@ async def test_a_run_that_waits_for_its_thread_is_cancelled_before_the_model_hea
 async def test_a_run_is_cancelled_while_its_function_or_its_model_is_away(
     parts: Parts, simulation: Simulation, tenant: Tenant
 ) -> None:
-    async with parts.here.client(tenant) as http, parts.there.client(tenant) as elsewhere:
+    here, there = parts.edges
+    async with here.client(tenant) as http, there.client(tenant) as elsewhere:
         await simulation.fault("busy", times=0)
         refused = await start(http, "Count to 420.")
         await simulation.wait(state="failed", count=2)

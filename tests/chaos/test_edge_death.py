@@ -3,13 +3,14 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 
 from tests.chaos.answers import TERMINAL, Answer, events_of, follow, native_answer, question, run_body
 from tests.chaos.conftest import Tasks, moments
+from tests.chaos.platforms import Parts, open_platform
 from tests.chaos.simulation import Simulation
 from tests.stack import Edge, Fleet, Tenant
 
@@ -24,13 +25,13 @@ ASKED = run_body(f"Count to {COUNT_TO}.")
 class Reader:
     """A client that keeps what it has seen, and comes back with it to another replica when its connection breaks.
 
-    parses: whether what it reads is a native stream.
+    other: whose run it goes on with, knowing what that one has seen. parses: whether it reads a native stream.
     """
 
-    def __init__(self, *, parses: bool = True) -> None:
+    def __init__(self, other: "Reader | None" = None, *, parses: bool = True) -> None:
         self._parses = parses
-        self.run_id = ""
-        self.events: list[tuple[int, str, dict[str, Any]]] = []
+        self.run_id: str = other.run_id if other else ""
+        self.events: list[tuple[int, str, dict[str, Any]]] = list(other.events) if other else []
         self.breaks = 0
 
     @property
@@ -74,16 +75,21 @@ async def test_a_client_that_comes_back_elsewhere_gets_every_event_once_after_ea
     fleet: Fleet, tenant: Tenant, tasks: Tasks, dice: random.Random
 ) -> None:
     kills = moments(dice, KILLS, ANSWER_S)
-    agent_fn = await fleet.agent_fn(await fleet.model_server(ttft_ms=30, token_ms=6))
 
     async def run(kills: Sequence[float]) -> int:
-        edges = await fleet.edges(agent_fn, 2, env={"DORMOUSE_LEASE_S": "0.5"}, valkey=await fleet.valkey())
-        return await outlive(edges, tenant, tasks, kills)
+        parts = await open_pair(fleet, lease_s=0.5, pace={"ttft_ms": 30, "token_ms": 6})
+        return await outlive(parts.edges, tenant, tasks, kills)
 
-    # Two pairs of replicas side by side, each with a Valkey of its own so that they know nothing of each other.
+    # Two pairs of replicas side by side need little more time than one.
     breaks = sum(await asyncio.gather(run(kills[::2]), run(kills[1::2])))
     print(f"{breaks} connections broke")
     assert breaks >= KILLS
+
+
+async def open_pair(fleet: Fleet, *, lease_s: float, pace: Mapping[str, float]) -> Parts:
+    """Two replicas, with a Valkey of their own so that no others know of them."""
+    edge_env = {"DORMOUSE_LEASE_S": f"{lease_s:g}"}
+    return await open_platform(fleet, replicas=2, pace=pace, edge_env=edge_env, valkey=await fleet.valkey())
 
 
 async def outlive(edges: Sequence[Edge], tenant: Tenant, tasks: Tasks, kills: Sequence[float]) -> int:
@@ -118,10 +124,9 @@ async def outlive(edges: Sequence[Edge], tenant: Tenant, tasks: Tasks, kills: Se
 async def test_runs_whose_edge_died_are_finished_or_cancelled_as_they_were_told(
     fleet: Fleet, tenant: Tenant, tasks: Tasks
 ) -> None:
-    model_server = await fleet.model_server(ttft_ms=20, token_ms=15)
-    agent_fn, valkey = await asyncio.gather(fleet.agent_fn(model_server), fleet.valkey())
-    victim, other = await fleet.edges(agent_fn, 2, env={"DORMOUSE_LEASE_S": "1"}, valkey=valkey)
-    async with victim.client(tenant) as dying, other.client(tenant) as living, model_server.control() as control:
+    parts = await open_pair(fleet, lease_s=1, pace={"ttft_ms": 20, "token_ms": 15})
+    victim, other = parts.edges
+    async with victim.client(tenant) as dying, other.client(tenant) as living, parts.model_server.control() as control:
         simulation = Simulation(control)
         thread = (await dying.post("/v1/threads")).json()["id"]
         chat = {"model": "dormouse-dev", "messages": [question("Count to 81.")], "stream": True}
@@ -162,22 +167,21 @@ async def test_runs_whose_edge_died_are_finished_or_cancelled_as_they_were_told(
 async def test_a_replica_that_was_frozen_finds_its_runs_finished_elsewhere(
     fleet: Fleet, tenant: Tenant, tasks: Tasks
 ) -> None:
-    model_server = await fleet.model_server(ttft_ms=20, token_ms=10)
-    agent_fn, valkey = await asyncio.gather(fleet.agent_fn(model_server), fleet.valkey())
-    frozen, other = await fleet.edges(agent_fn, 2, env={"DORMOUSE_LEASE_S": "0.6"}, valkey=valkey)
-    async with frozen.client(tenant) as stuck, other.client(tenant) as living, model_server.control() as control:
-        reader = Reader()
-        reading = tasks.start(reader.start(stuck, "/v1/runs", ASKED))
-        await Simulation(control).wait(tokens=20)
+    parts = await open_pair(fleet, lease_s=0.6, pace={"ttft_ms": 20, "token_ms": 10})
+    frozen, other = parts.edges
+    async with frozen.client(tenant) as stuck, other.client(tenant) as living, parts.model_server.control() as control:
+        # So many that it freezes in the middle of an append.
+        readers = [Reader() for _ in range(16)]
+        reading = [tasks.start(reader.start(stuck, "/v1/runs", ASKED)) for reader in readers]
+        await Simulation(control).wait(tokens=20, count=len(readers))
         frozen.suspend()
-        elsewhere = Reader()
-        elsewhere.run_id, elsewhere.events = reader.run_id, list(reader.events)
-        await elsewhere.resume(living)
-        assert (elsewhere.answer().end, elsewhere.answer().text) == ("finished", COUNTED)
+        elsewhere = [Reader(reader) for reader in readers]
+        await asyncio.gather(*(reader.resume(living) for reader in elsewhere))
+        assert {(reader.answer().end, reader.answer().text) for reader in elsewhere} == {("finished", COUNTED)}
         frozen.resume()
-        # Its client's connection never broke: the rest comes from the log that the other replica has written.
-        await reading
-        assert reader.events == elsewhere.events
+        # Its clients' connections never broke: the rest comes from the logs that the other replica has written.
+        await asyncio.gather(*reading)
+        assert [reader.events for reader in readers] == [reader.events for reader in elsewhere]
 
 
 async def start_later(http: httpx.AsyncClient, reader: Reader, number: int) -> None:

@@ -6,12 +6,14 @@ from collections import Counter
 
 from tests.chaos.answers import SURFACES
 from tests.chaos.conftest import Tasks, moments
-from tests.chaos.disturbance import PHASES, ROUND_S, Lane, hold_through, open_lane
+from tests.chaos.disturbance import PACE, PHASES, ROUND_S, hold_through
+from tests.chaos.platforms import Parts, open_platform
 from tests.chaos.simulation import Simulation
 from tests.stack import Fleet, Tenant
 
 KILLS = 20
 LANES = 2
+"""Platforms side by side: two need little more time than one."""
 
 
 async def test_killing_agent_fn_twenty_times_changes_no_answer(
@@ -19,11 +21,11 @@ async def test_killing_agent_fn_twenty_times_changes_no_answer(
 ) -> None:
     kills = moments(dice, KILLS, ROUND_S)
 
-    async def run(lane: Lane, kills: list[float]) -> Counter[str]:
-        return await hold_through(lane, tenant, kills, lambda: lane.agent_fn.restart(ready=False))
+    async def run(parts: Parts, kills: list[float]) -> Counter[str]:
+        return await hold_through(parts, tenant, kills, lambda: parts.agent_fn.restart(ready=False))
 
-    lanes = await asyncio.gather(*(open_lane(fleet) for _ in range(LANES)))
-    hits = await asyncio.gather(*(run(lane, kills[number::LANES]) for number, lane in enumerate(lanes)))
+    lanes = await asyncio.gather(*(open_platform(fleet, pace=PACE) for _ in range(LANES)))
+    hits = await asyncio.gather(*(run(parts, kills[number::LANES]) for number, parts in enumerate(lanes)))
     hit = sum(hits, Counter())
     print(hit)
     assert set(hit) >= PHASES, hit
@@ -33,16 +35,16 @@ async def test_an_answer_that_its_model_cannot_continue_is_replaced_where_the_cl
     fleet: Fleet, tenant: Tenant, tasks: Tasks
 ) -> None:
     model = "dormouse-dev-noprefill"
-    model_server = await fleet.model_server(ttft_ms=20, token_ms=10)
-    agent_fn = await fleet.agent_fn(model_server, env={"DORMOUSE_DEFAULT_MODEL": model})
-    edge = await fleet.edge(agent_fn)
-    async with edge.client(tenant) as http, model_server.control() as control:
+    parts = await open_platform(
+        fleet, pace={"ttft_ms": 20, "token_ms": 10}, agent_env={"DORMOUSE_DEFAULT_MODEL": model}
+    )
+    async with parts.edge.client(tenant) as http, parts.model_server.control() as control:
         asking = [
             tasks.start(ask(http, "Count to 50.", **({} if surface == "ag_ui" else {"model": model})))
             for surface, ask in SURFACES.items()
         ]
         await Simulation(control).wait(tokens=10, count=len(asking))
-        await agent_fn.restart(ready=False)
+        await parts.agent_fn.restart(ready=False)
         answers = {answer.surface: answer for answer in await asyncio.gather(*asking)}
         # What has been streamed as Chat Completion cannot be taken back: the client is to ask again.
         assert (answers["chat"].end, answers["chat"].error) == ("failed", "stream_broken")

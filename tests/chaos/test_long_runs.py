@@ -8,26 +8,23 @@ from typing import Any
 import pytest
 
 from tests.chaos.answers import SURFACES, Ask, native
+from tests.chaos.platforms import Parts, open_platform
 from tests.chaos.simulation import Simulation
-from tests.stack import Edge, ModelServer, Stack, Tenant
+from tests.stack import Edge, Stack, Tenant
 
 BUDGET_S = 0.25
 """A message is broken off after two of them."""
 
 
 @pytest.fixture(scope="module")
-async def parts(stack: Stack) -> AsyncIterator[tuple[ModelServer, Edge]]:
+async def parts(stack: Stack) -> AsyncIterator[Parts]:
     async with stack.fleet() as fleet:
-        model_server = await fleet.model_server(ttft_ms=5)
-        agent_fn = await fleet.agent_fn(model_server, env={"DORMOUSE_EXECUTE_BUDGET_S": str(BUDGET_S)})
-        yield model_server, await fleet.edge(agent_fn)
+        yield await open_platform(fleet, pace={"ttft_ms": 5}, agent_env={"DORMOUSE_EXECUTE_BUDGET_S": str(BUDGET_S)})
 
 
-async def test_an_answer_of_many_handoffs_is_the_one_of_a_single_call(
-    parts: tuple[ModelServer, Edge], tenant: Tenant
-) -> None:
-    model_server, edge = parts
-    async with edge.client(tenant) as http, model_server.control() as control:
+async def test_an_answer_of_many_handoffs_is_the_one_of_a_single_call(parts: Parts, tenant: Tenant) -> None:
+    edge = parts.edge
+    async with edge.client(tenant) as http, parts.model_server.control() as control:
         simulation = Simulation(control)
         asked: list[tuple[Ask, str, dict[str, Any]]] = [
             *((ask, f"Count to {90 + number}.", {}) for number, ask in enumerate(SURFACES.values())),
@@ -50,11 +47,9 @@ async def test_an_answer_of_many_handoffs_is_the_one_of_a_single_call(
         assert len(await simulation.requests(state="aborted")) == await handoffs(edge)
 
 
-async def test_an_answer_that_cannot_be_gone_on_with_is_not_broken_off(
-    parts: tuple[ModelServer, Edge], tenant: Tenant
-) -> None:
-    model_server, edge = parts
-    async with edge.client(tenant) as http, model_server.control() as control:
+async def test_an_answer_that_cannot_be_gone_on_with_is_not_broken_off(parts: Parts, tenant: Tenant) -> None:
+    edge = parts.edge
+    async with edge.client(tenant) as http, parts.model_server.control() as control:
         await Simulation(control).set(token_ms=25)
         before = await handoffs(edge)
         answer = await native(http, "Count to 40.", model="dormouse-dev-noprefill")

@@ -9,12 +9,14 @@ import pytest
 
 from tests.chaos.answers import STREAMS, SURFACES, Answer
 from tests.chaos.conftest import Tasks, moments
-from tests.chaos.disturbance import PHASES, ROUND_S, Lane, hold_through, open_lane
+from tests.chaos.disturbance import PACE, PHASES, ROUND_S, hold_through
+from tests.chaos.platforms import Parts, open_platform
 from tests.chaos.simulation import Simulation
 from tests.stack import Fleet, Stack, Tenant
 
 KILLS = 20
 LANES = 2
+"""Platforms side by side: two need little more time than one."""
 PROMPT_TOKENS = 7
 """Of a question that asks to count."""
 
@@ -23,9 +25,9 @@ GIVES_UP_S = 10.0
 
 
 @pytest.fixture(scope="module")
-async def lane(stack: Stack) -> AsyncIterator[Lane]:
+async def parts(stack: Stack) -> AsyncIterator[Parts]:
     async with stack.fleet() as fleet:
-        yield await open_lane(fleet)
+        yield await open_platform(fleet)
 
 
 async def test_killing_the_model_server_twenty_times_changes_no_answer(
@@ -33,20 +35,20 @@ async def test_killing_the_model_server_twenty_times_changes_no_answer(
 ) -> None:
     kills = moments(dice, KILLS, ROUND_S)
 
-    async def run(lane: Lane, kills: list[float]) -> Counter[str]:
-        return await hold_through(lane, tenant, kills, lane.model_server.restart)
+    async def run(parts: Parts, kills: list[float]) -> Counter[str]:
+        return await hold_through(parts, tenant, kills, parts.model_server.restart)
 
-    lanes = await asyncio.gather(*(open_lane(fleet) for _ in range(LANES)))
-    hits = await asyncio.gather(*(run(lane, kills[number::LANES]) for number, lane in enumerate(lanes)))
+    lanes = await asyncio.gather(*(open_platform(fleet, pace=PACE) for _ in range(LANES)))
+    hits = await asyncio.gather(*(run(parts, kills[number::LANES]) for number, parts in enumerate(lanes)))
     hit = sum(hits, Counter())
     print(hit)
     assert set(hit) >= PHASES, hit
 
 
 @pytest.mark.parametrize("kind", ["reset", "cut", "truncate", "malformed", "error", "busy"])
-async def test_an_answer_that_the_model_server_spoils_goes_on(lane: Lane, tenant: Tenant, kind: str) -> None:
+async def test_an_answer_that_the_model_server_spoils_goes_on(parts: Parts, tenant: Tenant, kind: str) -> None:
     asked = list(enumerate([*SURFACES.values()] * 3, start=30))
-    async with lane.edge.client(tenant) as http, lane.model_server.control() as control:
+    async with parts.edge.client(tenant) as http, parts.model_server.control() as control:
         simulation = Simulation(control)
         await simulation.set(ttft_ms=5, token_ms=1)
         await simulation.clear()
@@ -62,13 +64,13 @@ async def test_an_answer_that_the_model_server_spoils_goes_on(lane: Lane, tenant
 async def test_a_model_server_that_stays_away_is_a_clean_error_and_its_return_is_noticed(
     fleet: Fleet, tenant: Tenant, tasks: Tasks
 ) -> None:
-    lane = await open_lane(fleet)
-    async with lane.edge.client(tenant) as http, lane.model_server.control() as control:
+    parts = await open_platform(fleet)
+    async with parts.edge.client(tenant) as http, parts.model_server.control() as control:
         simulation = Simulation(control)
         await simulation.set(token_ms=50)
         begun = [tasks.start(ask(http, "Count to 100.")) for ask in SURFACES.values()]
         await simulation.wait(tokens=5, count=len(begun))
-        await lane.model_server.kill()
+        await parts.model_server.kill()
         new = [tasks.start(ask(http, "Count to 100.")) for ask in SURFACES.values()]
         async with asyncio.timeout(GIVES_UP_S):
             cut_off, never_begun = await asyncio.gather(asyncio.gather(*begun), asyncio.gather(*new))
@@ -82,17 +84,14 @@ async def test_a_model_server_that_stays_away_is_a_clean_error_and_its_return_is
         assert all(answer.text.startswith("1, 2, 3,") for answer in cut_off if answer.surface in STREAMS)
         assert whole(cut_off).headers["x-should-retry"] == "true"
         assert whole(cut_off).headers["retry-after"]
-        await lane.model_server.start()
+        await parts.model_server.start()
         again = await asyncio.gather(*(ask(http, "Count to 9.") for ask in SURFACES.values()))
         assert {answer.text for answer in again} == {"1, 2, 3, 4, 5, 6, 7, 8, 9"}
 
 
-async def test_a_model_that_falls_silent_is_a_timeout_and_its_request_is_closed(
-    fleet: Fleet, lane: Lane, tenant: Tenant
-) -> None:
-    impatient = await fleet.agent_fn(lane.model_server, env={"DORMOUSE_MODEL_READ_TIMEOUT_S": "0.4"})
-    edge = await fleet.edge(impatient)
-    async with edge.client(tenant) as http, lane.model_server.control() as control:
+async def test_a_model_that_falls_silent_is_a_timeout_and_its_request_is_closed(fleet: Fleet, tenant: Tenant) -> None:
+    parts = await open_platform(fleet, agent_env={"DORMOUSE_MODEL_READ_TIMEOUT_S": "0.4"})
+    async with parts.edge.client(tenant) as http, parts.model_server.control() as control:
         simulation = Simulation(control)
         await simulation.set(ttft_ms=5, token_ms=1)
         for at_token in (0, 12):

@@ -15,8 +15,9 @@ from devstack.credentials import make_api_key
 from tests.chaos.answers import ag_ui, chat, native, on_thread, question, run_body, whole_chat
 from tests.chaos.conftest import Tasks
 from tests.chaos.disturbance import eventually
+from tests.chaos.platforms import open_platform
 from tests.chaos.simulation import Simulation
-from tests.stack import Database, Edge, ModelServer, Stack, Tenant
+from tests.stack import AgentFn, Database, Edge, Fleet, ModelServer, Stack, Tenant
 
 SOON_S = 3.0
 """In so many seconds everything is refused that cannot be done."""
@@ -28,6 +29,7 @@ class Parts:
 
     database: Database
     model_server: ModelServer
+    agent_fn: AgentFn
     edge: Edge
     known: Tenant
 
@@ -35,10 +37,9 @@ class Parts:
 @pytest.fixture(scope="module")
 async def parts(stack: Stack) -> AsyncIterator[Parts]:
     async with stack.fleet() as fleet:
-        database, model_server = await asyncio.gather(fleet.postgres(), fleet.model_server(ttft_ms=20, token_ms=10))
-        agent_fn = await fleet.agent_fn(model_server, database=database)
-        edge = await fleet.edge(agent_fn, database=database)
-        yield Parts(database, model_server, edge, await database.tenant())
+        database = await fleet.postgres()
+        parts = await open_platform(fleet, pace={"ttft_ms": 20, "token_ms": 10}, database=database)
+        yield Parts(database, parts.model_server, parts.agent_fn, parts.edge, await database.tenant())
         await back(database)
 
 
@@ -57,7 +58,7 @@ async def frozen(database: Database) -> None:
 
 @pytest.mark.parametrize("away", [stopped, killed, frozen])
 async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
-    parts: Parts, tasks: Tasks, away: Callable[[Database], Awaitable[None]]
+    fleet: Fleet, parts: Parts, tasks: Tasks, away: Callable[[Database], Awaitable[None]]
 ) -> None:
     database, edge = parts.database, parts.edge
     newcomer, nobody = await database.tenant(), Tenant("nobody", "nobody", make_api_key())
@@ -94,12 +95,16 @@ async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
                 unknown.get("/v1/models"),
             )
         assert [clear(refusal) for refusal in refusals] == [(503, "database_unavailable", "true")] * len(refusals)
+        if away is stopped:  # a replica that is started now begins all the same, and heals as the others do
+            started = await fleet.edge(parts.agent_fn, database=database)
+            async with started.client(parts.known) as stranger:
+                assert clear(await stranger.get("/v1/models")) == (503, "database_unavailable", "true")
         # Whoever is known chats as before, without a pause each time.
-        started = time.monotonic()
+        since = time.monotonic()
         for _ in range(3):
             answers = await asyncio.gather(*(ask(http, "Count to 9.") for ask in (chat, whole_chat)))
             assert {(answer.end, answer.text) for answer in answers} == {("finished", "1, 2, 3, 4, 5, 6, 7, 8, 9")}
-        assert time.monotonic() - started < SOON_S
+        assert time.monotonic() - since < SOON_S
         async with asyncio.timeout(1):
             assert (await unknown.get("/v1/models", headers={"authorization": "Bearer x"})).status_code == 401
             assert (await http.get("/v1/models")).status_code == 200
@@ -117,6 +122,9 @@ async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
         await back(database)
         await heals(http, unseen)
         assert (await unknown.get("/v1/models")).status_code == 401
+        if away is stopped:
+            async with started.client(parts.known) as stranger:
+                await heals(stranger, stranger)
         answers = await asyncio.gather(*(ask(http, "Count to 7.") for ask in (native, on_thread, ag_ui, chat)))
         assert [answer.end for answer in answers] == ["finished"] * len(answers)
         # The rows of what ended meanwhile follow, and the thread is free again.

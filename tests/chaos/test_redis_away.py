@@ -14,6 +14,7 @@ from devstack.valkey import Valkey
 from tests.chaos.answers import SURFACES, follow, native, run_body
 from tests.chaos.conftest import Tasks
 from tests.chaos.disturbance import eventually
+from tests.chaos.platforms import open_platform
 from tests.chaos.simulation import Simulation
 from tests.stack import AgentFn, Edge, Fleet, ModelServer, Stack, Tenant
 
@@ -35,10 +36,9 @@ class Parts:
 @pytest.fixture(scope="module")
 async def parts(stack: Stack) -> AsyncIterator[Parts]:
     async with stack.fleet() as fleet:
-        model_server, valkey = await asyncio.gather(fleet.model_server(ttft_ms=20, token_ms=10), fleet.valkey())
-        agent_fn = await fleet.agent_fn(model_server)
-        first, second = await fleet.edges(agent_fn, 2, valkey=valkey)
-        yield Parts(valkey, model_server, agent_fn, first, second)
+        valkey = await fleet.valkey()
+        parts = await open_platform(fleet, replicas=2, pace={"ttft_ms": 20, "token_ms": 10}, valkey=valkey)
+        yield Parts(valkey, parts.model_server, parts.agent_fn, *parts.edges)
 
 
 async def stopped(valkey: Valkey) -> None:

@@ -3,37 +3,26 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
 import httpx
 import pytest
 
 from tests.chaos.answers import SURFACES, Answer, Ask, ag_ui, chat, follow, native, run_body, whole_chat
 from tests.chaos.conftest import Tasks
+from tests.chaos.platforms import Parts, open_platform
 from tests.chaos.simulation import Simulation
 from tests.chaos.test_edge_death import Reader
-from tests.stack import AgentFn, Edge, Fleet, ModelServer, Stack, Tenant
+from tests.stack import Fleet, Stack, Tenant
 
 STREAMS = 48
+PACE = {"ttft_ms": 20, "token_ms": 15}
 DRAIN = {"DORMOUSE_DRAIN_S": "1.5"}
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """agent_fn is the first one; another may listen at its address by now."""
-
-    fleet: Fleet
-    model_server: ModelServer
-    agent_fn: AgentFn
-    edge: Edge
 
 
 @pytest.fixture(scope="module")
 async def parts(stack: Stack) -> AsyncIterator[Parts]:
     async with stack.fleet() as fleet:
-        model_server = await fleet.model_server(ttft_ms=20, token_ms=15)
-        agent_fn = await fleet.agent_fn(model_server, env=DRAIN)
-        yield Parts(fleet, model_server, agent_fn, await fleet.edge(agent_fn))
+        yield await open_platform(fleet, pace=PACE, agent_env=DRAIN)
 
 
 def open_streams(
@@ -80,7 +69,7 @@ async def test_agent_fn_is_replaced_under_load_and_no_answer_is_lost(
         streams = open_streams(tasks, http, STREAMS)
         await simulation.wait(tokens=5, count=STREAMS)
         leaving = tasks.start(old.terminate())
-        coming = tasks.start(parts.fleet.agent_fn(parts.model_server, env={**DRAIN, "DORMOUSE_LISTEN": old.address}))
+        coming = tasks.start(parts.fleet.agent_fn(parts.model_server, env=DRAIN, address=old.address))
         # Those who come in the meantime wait for the new one.
         late = open_streams(tasks, http, len(SURFACES))
         check_counts(await asyncio.gather(*streams))
@@ -92,10 +81,10 @@ async def test_agent_fn_is_replaced_under_load_and_no_answer_is_lost(
 async def test_an_edge_replica_ends_its_streams_and_leaves_its_other_runs_to_the_next(
     fleet: Fleet, tenant: Tenant, tasks: Tasks
 ) -> None:
-    model_server = await fleet.model_server(ttft_ms=20, token_ms=15)
-    agent_fn, valkey = await asyncio.gather(fleet.agent_fn(model_server), fleet.valkey())
-    leaving, staying = await fleet.edges(agent_fn, 2, env={"DORMOUSE_DRAIN_S": "2.5"}, valkey=valkey)
-    async with leaving.client(tenant) as http, staying.client(tenant) as other, model_server.control() as control:
+    valkey = await fleet.valkey()
+    parts = await open_platform(fleet, replicas=2, pace=PACE, edge_env={"DORMOUSE_DRAIN_S": "2.5"}, valkey=valkey)
+    leaving, staying = parts.edges
+    async with leaving.client(tenant) as http, staying.client(tenant) as other, parts.model_server.control() as control:
         streams = open_streams(tasks, http, STREAMS, asks=(native, ag_ui, chat, whole_chat))  # one request each
         long = run_body("Count to 220.")
         unwatched = [(await http.post("/v1/runs", json={**long, "background": True})).json()["id"] for _ in range(4)]

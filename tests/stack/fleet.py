@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from devstack.ports import COUNT, FIRST, HOST, is_free
 from devstack.process import Process
 from devstack.services import Program, agent_fn_program, edge_program, model_server_program
 from devstack.valkey import Valkey
@@ -17,7 +19,6 @@ from tests.stack.server import AgentFn, Edge, ModelServer, Server
 if TYPE_CHECKING:
     from tests.stack.session import Stack
 
-ANY = "127.0.0.1:0"
 S = TypeVar("S", bound=Server)
 
 
@@ -25,7 +26,7 @@ class Fleet:
     """Starts processes and kills them all when it is left. Each method returns when the process can do its work.
 
     `env` adds to or overrides the process's environment. Processes use the session's Postgres and Valkey unless given
-    others.
+    others. With an `address` from `fleet.address()` a process and those that talk to it can be started side by side.
     """
 
     def __init__(self, stack: "Stack") -> None:
@@ -49,9 +50,22 @@ class Fleet:
         stores = [valkey.process for valkey in self._valkeys] + [base.server.process for base in self._databases]
         return [server.process for server in self._servers] + stores
 
-    async def model_server(self, *, env: Mapping[str, str] | None = None, **options: float) -> ModelServer:
+    def address(self) -> str:
+        """A free address that stays free while its server is restarted.
+
+        Its port is not one of those that the system gives to outgoing connections.
+        """
+        while True:
+            port = random.randrange(FIRST, FIRST + COUNT)
+            if port not in self.stack.ports and is_free(port):
+                self.stack.ports.add(port)
+                return f"{HOST}:{port}"
+
+    async def model_server(
+        self, *, env: Mapping[str, str] | None = None, address: str = "", **options: float
+    ) -> ModelServer:
         """The development model server; `options` are its command line's, for instance ttft_ms=20, slots=2."""
-        program = model_server_program(os.environ, listen=ANY, options=options)
+        program = model_server_program(os.environ, listen=address or self.address(), options=options)
         server = ModelServer(*self._named("model_server", program, env))
         return await self._start(server, ready=True)
 
@@ -61,13 +75,14 @@ class Fleet:
         *,
         env: Mapping[str, str] | None = None,
         database: Database | None = None,
+        address: str = "",
         ready: bool = True,
     ) -> AgentFn:
         """agent_fn on a model server (or on any URL that is to be one)."""
         program = agent_fn_program(
             self.stack.environment,
-            listen=ANY,
-            metrics_listen=ANY,
+            listen=address or self.address(),
+            metrics_listen=self.address(),
             trusted_keys=self.stack.credentials.trusted_keys,
             postgres_url=(database or self.stack.database).url,
             ollama_host=model_server if isinstance(model_server, str) else model_server.url,
@@ -87,8 +102,8 @@ class Fleet:
         redis = valkey or self.stack.valkey
         program = edge_program(
             self.stack.environment,
-            listen=ANY,
-            metrics_listen=ANY,
+            listen=self.address(),
+            metrics_listen=self.address(),
             agent_target=agent_fn if isinstance(agent_fn, str) else agent_fn.address,
             service_key=self.stack.credentials.service_key,
             pepper=self.stack.credentials.pepper,

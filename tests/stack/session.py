@@ -46,6 +46,8 @@ class Stack:
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("DORMOUSE_", "OTEL_", "OLLAMA_"))
         }
+        self.ports: set[int] = set()
+        """Given out by fleets, used or not."""
         self._numbers: defaultdict[str, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
 
     def next_name(self, name: str) -> str:
