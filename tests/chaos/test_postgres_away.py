@@ -77,6 +77,7 @@ async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
             saving = tasks.start(native(http, "Count to 80.", path=f"/v1/threads/{thread}/runs"))
         await simulation.wait(tokens=10, count=3 if away is stopped else 4)
         await away(database)
+        newborn = tasks.start(born_without(fleet, parts)) if away is stopped else None
         async with asyncio.timeout(SOON_S):
             refusals = await asyncio.gather(
                 http.post("/v1/threads"),
@@ -95,10 +96,6 @@ async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
                 unknown.get("/v1/models"),
             )
         assert [clear(refusal) for refusal in refusals] == [(503, "database_unavailable", "true")] * len(refusals)
-        if away is stopped:  # a replica that is started now begins all the same, and heals as the others do
-            started = await fleet.edge(parts.agent_fn, database=database)
-            async with started.client(parts.known) as stranger:
-                assert clear(await stranger.get("/v1/models")) == (503, "database_unavailable", "true")
         # Whoever is known chats as before, without a pause each time.
         since = time.monotonic()
         for _ in range(3):
@@ -119,11 +116,12 @@ async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
                 saved = await saving
                 assert (saved.end, saved.error, saved.text) == ("failed", "database_unavailable", ends[0].text)
                 rows[saved.run_id] = "failed"
+        replica = None if newborn is None else await newborn
         await back(database)
         await heals(http, unseen)
         assert (await unknown.get("/v1/models")).status_code == 401
-        if away is stopped:
-            async with started.client(parts.known) as stranger:
+        if replica is not None:
+            async with replica.client(parts.known) as stranger:
                 await heals(stranger, stranger)
         answers = await asyncio.gather(*(ask(http, "Count to 7.") for ask in (native, on_thread, ag_ui, chat)))
         assert [answer.end for answer in answers] == ["finished"] * len(answers)
@@ -141,6 +139,14 @@ def clear(response: httpx.Response) -> tuple[int, str, str]:
     error = response.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
     return response.status_code, error["code"], response.headers.get("x-should-retry", "")
+
+
+async def born_without(fleet: Fleet, parts: Parts) -> Edge:
+    """A replica that starts while Postgres is away, and so knows nobody."""
+    edge = await fleet.edge(parts.agent_fn, database=parts.database)
+    async with edge.client(parts.known) as http, asyncio.timeout(SOON_S):
+        assert clear(await http.get("/v1/models")) == (503, "database_unavailable", "true")
+    return edge
 
 
 async def heals(http: httpx.AsyncClient, unseen: httpx.AsyncClient) -> None:
