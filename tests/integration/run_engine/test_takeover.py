@@ -5,9 +5,10 @@ from collections.abc import AsyncGenerator
 
 from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
 from dormouse.agent.v1.run_event_pb2 import CancelCause, RunEvent
+from edge.runs import RunEngine
 from edge.runs.model import OnDisconnect, RunStatus
 
-from tests.integration.run_engine.conftest import Bench, kinds, text_of
+from tests.integration.run_engine.conftest import Bench, eventually, kinds, text_of
 from tests.integration.run_engine.scripted_agent import delta, ended, finished, started
 
 
@@ -84,6 +85,38 @@ async def test_a_replica_that_was_frozen_cannot_write_to_a_run_it_has_lost(bench
     go_on.set()
     # The frozen replica's own reader is led to the new owner's log.
     assert text_of(await reading) == "one two"
+
+
+async def test_a_replica_that_was_frozen_cannot_end_a_run_it_has_lost(bench: Bench) -> None:
+    first, second = await bench.replica(), await bench.replica()
+    go_on = asyncio.Event()
+
+    async def script(request: ExecuteRequest) -> AsyncGenerator[RunEvent, None]:
+        yield started()
+        if request.HasField("recovery"):
+            yield delta("two ")
+            await asyncio.Event().wait()
+        yield delta("one ")
+        await go_on.wait()
+        yield ended()
+        yield finished()
+
+    bench.agent.script = script
+    run_id = await first.start(bench.spec(on_disconnect=OnDisconnect.CONTINUE))
+    stale = asyncio.create_task(bench.read(first, run_id))
+    await bench.said(first, run_id, "one ")
+    bench.silence_heartbeat(first)
+    await bench.said(second, run_id, "two ")
+    third = await bench.replica()
+    go_on.set()
+    await eventually(lambda: has_let_go(first, run_id))
+    assert (await third.get(bench.tenant.id, run_id)).status is RunStatus.RUNNING
+    assert (await third.cancel(bench.tenant.id, run_id)).status is RunStatus.CANCELLED
+    assert kinds(await stale)[-1] == "run_cancelled"
+
+
+async def has_let_go(engine: RunEngine, run_id: str) -> bool:
+    return run_id not in engine._executions
 
 
 async def test_a_replica_that_stops_in_order_frees_its_runs_at_once(bench: Bench) -> None:
