@@ -232,14 +232,15 @@ async def test_metrics_count_calls_by_method_and_code(tmp_path: Path) -> None:
             call = stub.Execute(pb.ExecuteRequest(run_id="endless"), timeout=60, metadata=function.metadata())
             await call.read()
             page = await function.metrics()
-        ended = await function.metrics()
+        async with asyncio.timeout(10):  # the function hears of the cancellation a moment after the caller
+            while f'dormouse_rpc_in_flight{{method="{SERVICE}/Execute"}} 0.0' not in await function.metrics():
+                await asyncio.sleep(0.01)
     method = f'method="{SERVICE}/GetThreadState"'
     for code in ("OK", "NOT_FOUND", "UNAUTHENTICATED", "DEADLINE_EXCEEDED"):
         assert f'dormouse_rpc_handled_total{{code="{code}",{method}}} 1.0' in page
     assert f"dormouse_rpc_seconds_count{{{method}}} 4.0" in page
     assert f'dormouse_rpc_seconds_bucket{{le="+Inf",{method}}} 4.0' in page
     assert f'dormouse_rpc_in_flight{{method="{SERVICE}/Execute"}} 1.0' in page
-    assert f'dormouse_rpc_in_flight{{method="{SERVICE}/Execute"}} 0.0' in ended
     assert "process_resident_memory_bytes" in page
     assert "sample_streams 1.0" in page
     assert "Health" not in page
@@ -250,9 +251,13 @@ async def test_the_metrics_port_answers_nothing_else(function: SampleFunction) -
         host, _, port = function.metrics_address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(request)
-        answer = await reader.read()
+        try:
+            answer = await reader.read()
+        except ConnectionResetError:  # closed before all was read, which TCP may tell as a reset
+            answer = b""
         writer.close()
-        await writer.wait_closed()
+        with contextlib.suppress(ConnectionResetError):
+            await writer.wait_closed()
         return answer.partition(b"\r\n")[0]
 
     assert await ask(b"GET / HTTP/1.1\r\n\r\n") == b"HTTP/1.1 404 Not Found"

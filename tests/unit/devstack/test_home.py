@@ -82,7 +82,8 @@ def test_a_home_keeps_its_ports_unless_somebody_took_them(tmp_path: Path) -> Non
     port = internal_port(tmp_path, "agent_fn", None, set())
     assert port >= FIRST
     assert internal_port(tmp_path, "agent_fn", None, set()) == port
-    assert internal_port(tmp_path, "agent_fn", port + 7, set()) == port + 7
+    other = internal_port(tmp_path, "edge", None, {port})
+    assert internal_port(tmp_path, "agent_fn", other, set()) == other
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
