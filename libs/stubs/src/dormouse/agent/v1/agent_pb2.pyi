@@ -28,12 +28,15 @@ class Agent(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     CAPABILITIES_FIELD_NUMBER: _builtins.int
+    ANY_TOOLS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Lower case letters, digits and hyphens; what a client gives as `model`."""
     description: _builtins.str
+    any_tools: _builtins.bool
+    """Besides its own it may use every tool of ToolService that the caller may."""
     @_builtins.property
     def tools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the tools it may use."""
+        """Names of the tools that are its own."""
 
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -46,10 +49,11 @@ class Agent(_message.Message):
         description: _builtins.str = ...,
         tools: _abc.Iterable[_builtins.str] | None = ...,
         capabilities: _abc.Iterable[_builtins.str] | None = ...,
+        any_tools: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "description", b"description", "id", b"id", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["any_tools", b"any_tools", "capabilities", b"capabilities", "description", b"description", "id", b"id", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -214,6 +218,96 @@ class ThreadRef(_message.Message):
 Global___ThreadRef: _TypeAlias = ThreadRef  # noqa: Y015
 
 @_typing.final
+class ToolSelection(_message.Message):
+    """Which of an agent's tools a run may use."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """None: the run uses no tools."""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToolSelection: _TypeAlias = ToolSelection  # noqa: Y015
+
+@_typing.final
+class RunLimits(_message.Message):
+    """What a run may use up before its agent has to answer with what it has. 0: the agent's default, which is also the most."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITERATIONS_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    iterations: _builtins.int
+    """Turns of the model."""
+    tool_calls: _builtins.int
+    tokens: _builtins.int
+    """Prompt and completion of all model calls together."""
+    def __init__(
+        self,
+        *,
+        iterations: _builtins.int = ...,
+        tool_calls: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["iterations", b"iterations", "tokens", b"tokens", "tool_calls", b"tool_calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunLimits: _TypeAlias = RunLimits  # noqa: Y015
+
+@_typing.final
+class Artifact(_message.Message):
+    """A document that an agent writes, as of one version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Unique within the tenant."""
+    version: _builtins.int
+    """1 is the first."""
+    title: _builtins.str
+    media_type: _builtins.str
+    """For instance "text/markdown", "text/html", "text/csv", "application/json", "text/x-python"."""
+    content: _builtins.str
+    """At most 256 KiB."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        title: _builtins.str = ...,
+        media_type: _builtins.str = ...,
+        content: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "id", b"id", "media_type", b"media_type", "title", b"title", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Artifact: _TypeAlias = Artifact  # noqa: Y015
+
+@_typing.final
 class Recovery(_message.Message):
     """What earlier attempts of the run have already put in its log."""
 
@@ -223,10 +317,14 @@ class Recovery(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     TOOL_RESULTS_FIELD_NUMBER: _builtins.int
     MAY_REPLACE_FIELD_NUMBER: _builtins.int
+    STATE_JSON_FIELD_NUMBER: _builtins.int
+    STATE_PATCHES_JSON_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """2 for the first repetition."""
     may_replace: _builtins.bool
     """Whether the client can be told that a text is replaced. If not, a message that cannot be continued is an error."""
+    state_json: _builtins.str
+    """What the state was built of: the latest snapshot, if there was one, and the patches behind it, in order."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecoveredMessage]:
         """The log since the last checkpoint, in order; deltas may be merged."""
@@ -235,6 +333,8 @@ class Recovery(_message.Message):
     def tool_results(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecoveredToolResult]:
         """Finished tool results: they are reused, never run again."""
 
+    @_builtins.property
+    def state_patches_json(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -242,10 +342,12 @@ class Recovery(_message.Message):
         messages: _abc.Iterable[Global___RecoveredMessage] | None = ...,
         tool_results: _abc.Iterable[Global___RecoveredToolResult] | None = ...,
         may_replace: _builtins.bool = ...,
+        state_json: _builtins.str = ...,
+        state_patches_json: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "may_replace", b"may_replace", "messages", b"messages", "tool_results", b"tool_results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "may_replace", b"may_replace", "messages", b"messages", "state_json", b"state_json", "state_patches_json", b"state_patches_json", "tool_results", b"tool_results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

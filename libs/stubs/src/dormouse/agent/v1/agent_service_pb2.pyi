@@ -57,12 +57,18 @@ class ExecuteRequest(_message.Message):
     RECOVERY_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
     BUDGET_MS_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    ARTIFACTS_FIELD_NUMBER: _builtins.int
+    CAN_INTERRUPT_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     agent_id: _builtins.str
     model: _builtins.str
     """Empty: the agent's default."""
     budget_ms: _builtins.int
     """After this many milliseconds the call ends with handoff at the next step boundary. 0: the function's own budget."""
+    can_interrupt: _builtins.bool
+    """Whether a person can be asked. If not, a call that needs approval is refused."""
     @_builtins.property
     def input(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
         """Without a thread: the whole conversation, at least one message. With a thread: what is new."""
@@ -80,8 +86,18 @@ class ExecuteRequest(_message.Message):
         """Set on every attempt after the first."""
 
     @_builtins.property
-    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___InterruptAnswer]:
-        """Answers to the interrupts of the run, when it goes on after them."""
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[_run_event_pb2.InterruptAnswer]:
+        """Answers to all interrupts of the run so far, when it goes on after them."""
+
+    @_builtins.property
+    def tools(self) -> _agent_pb2.ToolSelection:
+        """Unset: all that the agent may use."""
+
+    @_builtins.property
+    def limits(self) -> _agent_pb2.RunLimits: ...
+    @_builtins.property
+    def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.Artifact]:
+        """The documents of the run's thread, for agents that edit them."""
 
     def __init__(
         self,
@@ -94,39 +110,20 @@ class ExecuteRequest(_message.Message):
         options: _agent_pb2.GenerationOptions | None = ...,
         client_tools: _abc.Iterable[_message_pb2.ClientTool] | None = ...,
         recovery: _agent_pb2.Recovery | None = ...,
-        answers: _abc.Iterable[Global___InterruptAnswer] | None = ...,
+        answers: _abc.Iterable[_run_event_pb2.InterruptAnswer] | None = ...,
         budget_ms: _builtins.int = ...,
+        tools: _agent_pb2.ToolSelection | None = ...,
+        limits: _agent_pb2.RunLimits | None = ...,
+        artifacts: _abc.Iterable[_agent_pb2.Artifact] | None = ...,
+        can_interrupt: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options", "recovery", b"recovery", "thread", b"thread"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "options", b"options", "recovery", b"recovery", "thread", b"thread", "tools", b"tools"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "answers", b"answers", "budget_ms", b"budget_ms", "client_tools", b"client_tools", "input", b"input", "model", b"model", "options", b"options", "recovery", b"recovery", "run_id", b"run_id", "thread", b"thread"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "answers", b"answers", "artifacts", b"artifacts", "budget_ms", b"budget_ms", "can_interrupt", b"can_interrupt", "client_tools", b"client_tools", "input", b"input", "limits", b"limits", "model", b"model", "options", b"options", "recovery", b"recovery", "run_id", b"run_id", "thread", b"thread", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExecuteRequest: _TypeAlias = ExecuteRequest  # noqa: Y015
-
-@_typing.final
-class InterruptAnswer(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    INTERRUPT_ID_FIELD_NUMBER: _builtins.int
-    RESPONSE_JSON_FIELD_NUMBER: _builtins.int
-    interrupt_id: _builtins.str
-    response_json: _builtins.str
-    """What the person answered; JSON."""
-    def __init__(
-        self,
-        *,
-        interrupt_id: _builtins.str = ...,
-        response_json: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interrupt_id", b"interrupt_id", "response_json", b"response_json"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___InterruptAnswer: _TypeAlias = InterruptAnswer  # noqa: Y015
 
 @_typing.final
 class ExecuteResponse(_message.Message):

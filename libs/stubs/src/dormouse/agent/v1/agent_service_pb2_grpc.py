@@ -64,6 +64,9 @@ class AgentServiceServicer:
     def Execute(self, request, context):
         """Executes a run, or what is left of it, and streams its events.
 
+        Tools are called on behalf of the caller: a service token for ToolService comes in the metadata x-dormouse-tools.
+        Without it the agent has only tools of its own.
+
         The stream's last event is run_finished, run_interrupted or handoff; a stream that ends otherwise has failed and its
         status says why. Cancelling the call closes the request to the model server.
         Errors: AGENT_NOT_FOUND, MODEL_NOT_FOUND, INVALID_ARGUMENT, MODEL_CAPABILITY_MISSING, CONTEXT_LENGTH_EXCEEDED,

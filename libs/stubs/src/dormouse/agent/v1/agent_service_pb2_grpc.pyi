@@ -36,6 +36,9 @@ class AgentServiceStub:
     Execute: _grpc.UnaryStreamMultiCallable[_agent_service_pb2.ExecuteRequest, _agent_service_pb2.ExecuteResponse]
     """Executes a run, or what is left of it, and streams its events.
 
+    Tools are called on behalf of the caller: a service token for ToolService comes in the metadata x-dormouse-tools.
+    Without it the agent has only tools of its own.
+
     The stream's last event is run_finished, run_interrupted or handoff; a stream that ends otherwise has failed and its
     status says why. Cancelling the call closes the request to the model server.
     Errors: AGENT_NOT_FOUND, MODEL_NOT_FOUND, INVALID_ARGUMENT, MODEL_CAPABILITY_MISSING, CONTEXT_LENGTH_EXCEEDED,
@@ -55,6 +58,9 @@ class AgentServiceAsyncStub(AgentServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Execute: _aio.UnaryStreamMultiCallable[_agent_service_pb2.ExecuteRequest, _agent_service_pb2.ExecuteResponse]  # type: ignore[assignment]
     """Executes a run, or what is left of it, and streams its events.
+
+    Tools are called on behalf of the caller: a service token for ToolService comes in the metadata x-dormouse-tools.
+    Without it the agent has only tools of its own.
 
     The stream's last event is run_finished, run_interrupted or handoff; a stream that ends otherwise has failed and its
     status says why. Cancelling the call closes the request to the model server.
@@ -78,6 +84,9 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_service_pb2.ExecuteResponse], _abc.AsyncIterator[_agent_service_pb2.ExecuteResponse]]:
         """Executes a run, or what is left of it, and streams its events.
+
+        Tools are called on behalf of the caller: a service token for ToolService comes in the metadata x-dormouse-tools.
+        Without it the agent has only tools of its own.
 
         The stream's last event is run_finished, run_interrupted or handoff; a stream that ends otherwise has failed and its
         status says why. Cancelling the call closes the request to the model server.

@@ -91,6 +91,8 @@ class _ActivityKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Activity
     """A part failed and the run goes on with a new attempt."""
     ACTIVITY_KIND_PROCESSING_PROMPT: _ActivityKind.ValueType  # 5
     """The model reads the prompt."""
+    ACTIVITY_KIND_RUNNING_TOOL: _ActivityKind.ValueType  # 6
+    """A tool, which is the subject, reports how far it is."""
 
 class ActivityKind(_ActivityKind, metaclass=_ActivityKindEnumTypeWrapper): ...
 
@@ -105,6 +107,8 @@ ACTIVITY_KIND_RETRYING: ActivityKind.ValueType  # 4
 """A part failed and the run goes on with a new attempt."""
 ACTIVITY_KIND_PROCESSING_PROMPT: ActivityKind.ValueType  # 5
 """The model reads the prompt."""
+ACTIVITY_KIND_RUNNING_TOOL: ActivityKind.ValueType  # 6
+"""A tool, which is the subject, reports how far it is."""
 Global___ActivityKind: _TypeAlias = ActivityKind  # noqa: Y015
 
 @_typing.final
@@ -112,7 +116,8 @@ class RunEvent(_message.Message):
     """One entry of a run's log.
 
     A log starts with run_started, and ends with exactly one terminal event: run_finished, run_failed, run_cancelled or
-    run_interrupted. agent_fn sends events without seq and time; the edge, which owns the log, gives them both.
+    run_interrupted. Only run_interrupted may be followed by more: by run_resumed, when the questions have been answered.
+    agent_fn sends events without seq and time; the edge, which owns the log, gives them both.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -124,6 +129,7 @@ class RunEvent(_message.Message):
     RUN_FAILED_FIELD_NUMBER: _builtins.int
     RUN_CANCELLED_FIELD_NUMBER: _builtins.int
     RUN_INTERRUPTED_FIELD_NUMBER: _builtins.int
+    RUN_RESUMED_FIELD_NUMBER: _builtins.int
     STEP_STARTED_FIELD_NUMBER: _builtins.int
     STEP_FINISHED_FIELD_NUMBER: _builtins.int
     MESSAGE_STARTED_FIELD_NUMBER: _builtins.int
@@ -138,6 +144,7 @@ class RunEvent(_message.Message):
     STATE_SNAPSHOT_FIELD_NUMBER: _builtins.int
     STATE_DELTA_FIELD_NUMBER: _builtins.int
     ARTIFACT_DELTA_FIELD_NUMBER: _builtins.int
+    ARTIFACT_SAVED_FIELD_NUMBER: _builtins.int
     ACTIVITY_FIELD_NUMBER: _builtins.int
     USAGE_REPORTED_FIELD_NUMBER: _builtins.int
     CHECKPOINT_SAVED_FIELD_NUMBER: _builtins.int
@@ -156,6 +163,8 @@ class RunEvent(_message.Message):
     def run_cancelled(self) -> Global___RunCancelled: ...
     @_builtins.property
     def run_interrupted(self) -> Global___RunInterrupted: ...
+    @_builtins.property
+    def run_resumed(self) -> Global___RunResumed: ...
     @_builtins.property
     def step_started(self) -> Global___StepStarted: ...
     @_builtins.property
@@ -185,6 +194,8 @@ class RunEvent(_message.Message):
     @_builtins.property
     def artifact_delta(self) -> Global___ArtifactDelta: ...
     @_builtins.property
+    def artifact_saved(self) -> Global___ArtifactSaved: ...
+    @_builtins.property
     def activity(self) -> Global___Activity: ...
     @_builtins.property
     def usage_reported(self) -> Global___UsageReported: ...
@@ -204,6 +215,7 @@ class RunEvent(_message.Message):
         run_failed: Global___RunFailed | None = ...,
         run_cancelled: Global___RunCancelled | None = ...,
         run_interrupted: Global___RunInterrupted | None = ...,
+        run_resumed: Global___RunResumed | None = ...,
         step_started: Global___StepStarted | None = ...,
         step_finished: Global___StepFinished | None = ...,
         message_started: Global___MessageStarted | None = ...,
@@ -218,16 +230,17 @@ class RunEvent(_message.Message):
         state_snapshot: Global___StateSnapshot | None = ...,
         state_delta: Global___StateDelta | None = ...,
         artifact_delta: Global___ArtifactDelta | None = ...,
+        artifact_saved: Global___ArtifactSaved | None = ...,
         activity: Global___Activity | None = ...,
         usage_reported: Global___UsageReported | None = ...,
         checkpoint_saved: Global___CheckpointSaved | None = ...,
         handoff: Global___Handoff | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "artifact_delta", b"artifact_delta", "checkpoint_saved", b"checkpoint_saved", "event", b"event", "handoff", b"handoff", "message_delta", b"message_delta", "message_finished", b"message_finished", "message_replaced", b"message_replaced", "message_started", b"message_started", "reasoning_delta", b"reasoning_delta", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_finished", b"run_finished", "run_interrupted", b"run_interrupted", "run_started", b"run_started", "state_delta", b"state_delta", "state_snapshot", b"state_snapshot", "step_finished", b"step_finished", "step_started", b"step_started", "tool_call_args", b"tool_call_args", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started", "tool_result", b"tool_result", "usage_reported", b"usage_reported"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "artifact_delta", b"artifact_delta", "artifact_saved", b"artifact_saved", "checkpoint_saved", b"checkpoint_saved", "event", b"event", "handoff", b"handoff", "message_delta", b"message_delta", "message_finished", b"message_finished", "message_replaced", b"message_replaced", "message_started", b"message_started", "reasoning_delta", b"reasoning_delta", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_finished", b"run_finished", "run_interrupted", b"run_interrupted", "run_resumed", b"run_resumed", "run_started", b"run_started", "state_delta", b"state_delta", "state_snapshot", b"state_snapshot", "step_finished", b"step_finished", "step_started", b"step_started", "tool_call_args", b"tool_call_args", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started", "tool_result", b"tool_result", "usage_reported", b"usage_reported"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "artifact_delta", b"artifact_delta", "checkpoint_saved", b"checkpoint_saved", "event", b"event", "handoff", b"handoff", "message_delta", b"message_delta", "message_finished", b"message_finished", "message_replaced", b"message_replaced", "message_started", b"message_started", "reasoning_delta", b"reasoning_delta", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_finished", b"run_finished", "run_interrupted", b"run_interrupted", "run_started", b"run_started", "seq", b"seq", "state_delta", b"state_delta", "state_snapshot", b"state_snapshot", "step_finished", b"step_finished", "step_started", b"step_started", "tool_call_args", b"tool_call_args", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started", "tool_result", b"tool_result", "unix_ms", b"unix_ms", "usage_reported", b"usage_reported"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "artifact_delta", b"artifact_delta", "artifact_saved", b"artifact_saved", "checkpoint_saved", b"checkpoint_saved", "event", b"event", "handoff", b"handoff", "message_delta", b"message_delta", "message_finished", b"message_finished", "message_replaced", b"message_replaced", "message_started", b"message_started", "reasoning_delta", b"reasoning_delta", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_finished", b"run_finished", "run_interrupted", b"run_interrupted", "run_resumed", b"run_resumed", "run_started", b"run_started", "seq", b"seq", "state_delta", b"state_delta", "state_snapshot", b"state_snapshot", "step_finished", b"step_finished", "step_started", b"step_started", "tool_call_args", b"tool_call_args", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started", "tool_result", b"tool_result", "unix_ms", b"unix_ms", "usage_reported", b"usage_reported"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["run_started", "run_finished", "run_failed", "run_cancelled", "run_interrupted", "step_started", "step_finished", "message_started", "message_delta", "message_replaced", "message_finished", "reasoning_delta", "tool_call_started", "tool_call_args", "tool_call_finished", "tool_result", "state_snapshot", "state_delta", "artifact_delta", "activity", "usage_reported", "checkpoint_saved", "handoff"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["run_started", "run_finished", "run_failed", "run_cancelled", "run_interrupted", "run_resumed", "step_started", "step_finished", "message_started", "message_delta", "message_replaced", "message_finished", "reasoning_delta", "tool_call_started", "tool_call_args", "tool_call_finished", "tool_result", "state_snapshot", "state_delta", "artifact_delta", "artifact_saved", "activity", "usage_reported", "checkpoint_saved", "handoff"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -393,6 +406,7 @@ class Interrupt(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
     RESPONSE_JSON_SCHEMA_FIELD_NUMBER: _builtins.int
+    DETAILS_JSON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     reason: _builtins.str
     """What is asked for, for instance "tool_approval"."""
@@ -402,6 +416,8 @@ class Interrupt(_message.Message):
     """Set when the question is about a tool call."""
     response_json_schema: _builtins.str
     """JSON Schema of the answer. Empty: any JSON."""
+    details_json: _builtins.str
+    """What the question is about; a JSON object. For "tool_approval": {"tool": its name, "arguments": an object}."""
     def __init__(
         self,
         *,
@@ -410,14 +426,64 @@ class Interrupt(_message.Message):
         message: _builtins.str = ...,
         tool_call_id: _builtins.str = ...,
         response_json_schema: _builtins.str = ...,
+        details_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "message", b"message", "reason", b"reason", "response_json_schema", b"response_json_schema", "tool_call_id", b"tool_call_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details_json", b"details_json", "id", b"id", "message", b"message", "reason", b"reason", "response_json_schema", b"response_json_schema", "tool_call_id", b"tool_call_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Interrupt: _TypeAlias = Interrupt  # noqa: Y015
+
+@_typing.final
+class InterruptAnswer(_message.Message):
+    """What a person answered to an interrupt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERRUPT_ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_JSON_FIELD_NUMBER: _builtins.int
+    interrupt_id: _builtins.str
+    response_json: _builtins.str
+    """JSON. For "tool_approval": {"action": "approve" | "edit" | "reject", "arguments": with edit, "reason": with reject}."""
+    def __init__(
+        self,
+        *,
+        interrupt_id: _builtins.str = ...,
+        response_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interrupt_id", b"interrupt_id", "response_json", b"response_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InterruptAnswer: _TypeAlias = InterruptAnswer  # noqa: Y015
+
+@_typing.final
+class RunResumed(_message.Message):
+    """The run goes on after an interrupt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___InterruptAnswer]:
+        """One for each interrupt that was open."""
+
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___InterruptAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunResumed: _TypeAlias = RunResumed  # noqa: Y015
 
 @_typing.final
 class StepStarted(_message.Message):
@@ -594,20 +660,24 @@ class ToolCallStarted(_message.Message):
     TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    AT_CLIENT_FIELD_NUMBER: _builtins.int
     tool_call_id: _builtins.str
     name: _builtins.str
     message_id: _builtins.str
-    """The assistant message that asked for it."""
+    """The assistant message that asked for it. Empty: a plan did."""
+    at_client: _builtins.bool
+    """The client has to run it."""
     def __init__(
         self,
         *,
         tool_call_id: _builtins.str = ...,
         name: _builtins.str = ...,
         message_id: _builtins.str = ...,
+        at_client: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "name", b"name", "tool_call_id", b"tool_call_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_client", b"at_client", "message_id", b"message_id", "name", b"name", "tool_call_id", b"tool_call_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -664,20 +734,28 @@ class ToolResult(_message.Message):
     TOOL_CALL_ID_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     IS_ERROR_FIELD_NUMBER: _builtins.int
+    OUTCOME_UNKNOWN_FIELD_NUMBER: _builtins.int
+    DURATION_MS_FIELD_NUMBER: _builtins.int
     tool_call_id: _builtins.str
     content: _builtins.str
     """What the model reads."""
     is_error: _builtins.bool
+    outcome_unknown: _builtins.bool
+    """The call had begun and nobody can say whether it was carried out."""
+    duration_ms: _builtins.int
+    """How long the tool itself took. 0: it was not run."""
     def __init__(
         self,
         *,
         tool_call_id: _builtins.str = ...,
         content: _builtins.str = ...,
         is_error: _builtins.bool = ...,
+        outcome_unknown: _builtins.bool = ...,
+        duration_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "is_error", b"is_error", "tool_call_id", b"tool_call_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "duration_ms", b"duration_ms", "is_error", b"is_error", "outcome_unknown", b"outcome_unknown", "tool_call_id", b"tool_call_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -734,7 +812,9 @@ class ArtifactDelta(_message.Message):
     version: _builtins.int
     """The version that the patch leads to; 1 is the first."""
     patch_json: _builtins.str
-    """A JSON array: an RFC 6902 patch of the artifact."""
+    """A JSON array: an RFC 6902 patch of the artifact as {"title", "media_type", "lines"}, lines being the content split
+    at "\\n". The first patch of version 1 adds the whole at "".
+    """
     def __init__(
         self,
         *,
@@ -751,6 +831,30 @@ class ArtifactDelta(_message.Message):
 Global___ArtifactDelta: _TypeAlias = ArtifactDelta  # noqa: Y015
 
 @_typing.final
+class ArtifactSaved(_message.Message):
+    """The artifact is complete in this version: its deltas up to here make it up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACT_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    artifact_id: _builtins.str
+    version: _builtins.int
+    def __init__(
+        self,
+        *,
+        artifact_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_id", b"artifact_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArtifactSaved: _TypeAlias = ArtifactSaved  # noqa: Y015
+
+@_typing.final
 class Activity(_message.Message):
     """Something that takes time and that the client may show."""
 
@@ -759,21 +863,25 @@ class Activity(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
     kind: Global___ActivityKind.ValueType
     subject: _builtins.str
     """What it is about, for instance the model's name."""
     position: _builtins.int
     """With ACTIVITY_KIND_QUEUED: how many stand before this one."""
+    message: _builtins.str
+    """With ACTIVITY_KIND_RUNNING_TOOL: how far it is, a sentence for people."""
     def __init__(
         self,
         *,
         kind: Global___ActivityKind.ValueType = ...,
         subject: _builtins.str = ...,
         position: _builtins.int = ...,
+        message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "position", b"position", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "message", b"message", "position", b"position", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

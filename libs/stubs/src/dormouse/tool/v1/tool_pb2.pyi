@@ -71,6 +71,7 @@ class InvokeResult(_message.Message):
     IS_TRUNCATED_FIELD_NUMBER: _builtins.int
     IS_REPLAY_FIELD_NUMBER: _builtins.int
     DURATION_MS_FIELD_NUMBER: _builtins.int
+    OUTCOME_UNKNOWN_FIELD_NUMBER: _builtins.int
     content: _builtins.str
     """What the model reads: the result, or an error it can act on."""
     is_error: _builtins.bool
@@ -79,6 +80,8 @@ class InvokeResult(_message.Message):
     is_replay: _builtins.bool
     """Whether this is the stored result of an earlier call with the same idempotency key."""
     duration_ms: _builtins.int
+    outcome_unknown: _builtins.bool
+    """The call had begun and nobody can say whether it was carried out; is_error is set too."""
     def __init__(
         self,
         *,
@@ -87,10 +90,11 @@ class InvokeResult(_message.Message):
         is_truncated: _builtins.bool = ...,
         is_replay: _builtins.bool = ...,
         duration_ms: _builtins.int = ...,
+        outcome_unknown: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "duration_ms", b"duration_ms", "is_error", b"is_error", "is_replay", b"is_replay", "is_truncated", b"is_truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "duration_ms", b"duration_ms", "is_error", b"is_error", "is_replay", b"is_replay", "is_truncated", b"is_truncated", "outcome_unknown", b"outcome_unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
