@@ -72,7 +72,7 @@ async def _generate(
     try:
         simulation = state.simulation
         state.journal.enter(entry, PREFILLING)
-        said = answer(model, call, simulation.tokens)
+        said = answer(model, call, simulation.tokens, state.script.take(model.name, call))
         shape = Shape(call.model, call.chat)
         frames = shape.frames(said)
         entry.tokens = frames.tokens

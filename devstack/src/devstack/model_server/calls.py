@@ -49,6 +49,17 @@ class Call:
     keep_alive_s: float = DEFAULT_KEEP_ALIVE_S
     raw_prompt: str = field(default="", repr=False)
 
+    @property
+    def begun(self) -> Turn | None:
+        """The assistant's message at the end that is to be continued, if there is one."""
+        last = self.turns[-1] if self.turns else None
+        return last if last is not None and last.role == "assistant" and not last.tool_calls else None
+
+    @property
+    def conversation(self) -> tuple[Turn, ...]:
+        """The messages without the one that is to be continued."""
+        return self.turns if self.begun is None else self.turns[:-1]
+
     @classmethod
     def of_chat(cls, body: Mapping[str, Any]) -> Call:
         """The body of /api/chat. Raises BadRequestError."""

@@ -3,6 +3,8 @@
 GET PUT /_sim/config        the knobs of settings.Simulation; PUT changes those it names
 GET DELETE /_sim/faults     what is waiting to strike
 PUT POST /_sim/faults       replace or add: one fault or {"faults": [...]}; its fields and kinds are in faults.py
+GET DELETE /_sim/script     the answers that are waiting to be given instead of the model's own
+PUT POST /_sim/script       replace or add: one line or {"lines": [...]}; its fields are in script.py
 GET DELETE /_sim/requests   the log, oldest first; query: state (several with commas), endpoint, model, id,
                             after (an id), tokens (at least so many sent), contains (a text in the messages)
 GET /_sim/requests/{id}     one of them with the body that was sent
@@ -22,6 +24,7 @@ from devstack.model_server.bodies import json_response, read_object
 from devstack.model_server.errors import BadRequestError, ModelNotFoundError
 from devstack.model_server.faults import Fault, FaultError
 from devstack.model_server.journal import Entry
+from devstack.model_server.script import Line, ScriptError
 from devstack.model_server.settings import SettingsError
 from devstack.model_server.state import STATE
 
@@ -36,6 +39,10 @@ def add_routes(router: web.UrlDispatcher) -> None:
     router.add_put("/_sim/faults", _replace_faults)
     router.add_post("/_sim/faults", _add_faults)
     router.add_delete("/_sim/faults", _clear_faults)
+    router.add_get("/_sim/script", _script)
+    router.add_put("/_sim/script", _replace_script)
+    router.add_post("/_sim/script", _add_to_script)
+    router.add_delete("/_sim/script", _clear_script)
     router.add_get("/_sim/requests", _requests)
     router.add_delete("/_sim/requests", _clear_requests)
     router.add_get("/_sim/requests/{id:[0-9]+}", _request)
@@ -83,6 +90,34 @@ async def _read_faults(request: web.Request) -> list[Fault]:
     try:
         return [Fault.parse(values) for values in wanted]
     except (FaultError, TypeError) as error:
+        raise BadRequestError(str(error)) from None
+
+
+async def _script(request: web.Request) -> web.Response:
+    return json_response({"lines": request.app[STATE].script.shown()})
+
+
+async def _replace_script(request: web.Request) -> web.Response:
+    request.app[STATE].script.replace(await _read_lines(request))
+    return await _script(request)
+
+
+async def _add_to_script(request: web.Request) -> web.Response:
+    request.app[STATE].script.add(await _read_lines(request))
+    return await _script(request)
+
+
+async def _clear_script(request: web.Request) -> web.Response:
+    request.app[STATE].script.replace([])
+    return await _script(request)
+
+
+async def _read_lines(request: web.Request) -> list[Line]:
+    body = await read_object(request)
+    wanted = body.get("lines", [body])
+    try:
+        return [Line.parse(values) for values in wanted]
+    except (ScriptError, TypeError) as error:
         raise BadRequestError(str(error)) from None
 
 

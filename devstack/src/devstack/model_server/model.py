@@ -16,15 +16,14 @@ from devstack.model_server.tool_choice import chosen_calls
 from devstack.model_server.values import ValueMaker
 
 
-def answer(model: Model, call: Call, simulated_tokens: int) -> Answer:
-    """What `model` says to `call`: always the same to the same conversation.
+def answer(model: Model, call: Call, simulated_tokens: int, scripted: Answer | None = None) -> Answer:
+    """What `model` says to `call`: always the same to the same conversation, or what a script wants it to say.
 
     An assistant message at the end is continued: when the whole answer begins with it, exactly the rest is said.
     """
-    turns, begun = call.turns, None
-    if turns[-1].role == "assistant" and not turns[-1].tool_calls:
-        turns, begun = turns[:-1], turns[-1]
-    whole = _stopped(_whole(model, replace(call, turns=turns), simulated_tokens), call.stop)
+    begun = call.begun
+    whole = scripted or _whole(model, replace(call, turns=call.conversation), simulated_tokens)
+    whole = _stopped(whole, call.stop)
     if begun is not None and model.prefill:
         whole = _rest(whole, begun)
     return _limited(whole, call.num_predict)
@@ -36,7 +35,7 @@ def prompt_tokens(call: Call) -> int:
     An assistant's turn that is left open costs no more than its text: its beginning stands before every answer.
     """
     spoken = sum(count_tokens(turn.content) + 4 for turn in call.turns)
-    if call.turns[-1].role == "assistant" and not call.turns[-1].tool_calls:
+    if call.begun is not None:
         spoken -= 4
     return spoken + sum(count_tokens(str(tool)) for tool in call.tools)
 

@@ -12,18 +12,20 @@ from devstack.model_server.faults import Faults
 from devstack.model_server.frames import timestamp
 from devstack.model_server.gpu import Gpu
 from devstack.model_server.journal import Journal
+from devstack.model_server.script import Script
 from devstack.model_server.settings import Settings, Simulation
 from devstack.model_server.wheel import TimerWheel
 
 
 @dataclass(slots=True)
 class State:
-    """One server's models, simulated GPU, faults and log."""
+    """One server's models, simulated GPU, faults, script and log."""
 
     simulation: Simulation
     journal: Journal
     faults: Faults
     wheel: TimerWheel
+    script: Script = field(default_factory=Script)
     catalog: Catalog = field(default_factory=lambda: Catalog(timestamp()))
     gpu: Gpu = field(init=False)
     stopping: bool = False
