@@ -319,12 +319,15 @@ class Recovery(_message.Message):
     MAY_REPLACE_FIELD_NUMBER: _builtins.int
     STATE_JSON_FIELD_NUMBER: _builtins.int
     STATE_PATCHES_JSON_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     """2 for the first repetition."""
     may_replace: _builtins.bool
     """Whether the client can be told that a text is replaced. If not, a message that cannot be continued is an error."""
     state_json: _builtins.str
     """What the state was built of: the latest snapshot, if there was one, and the patches behind it, in order."""
+    tokens: _builtins.int
+    """Prompt and completion tokens of all usage that the run has reported so far."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecoveredMessage]:
         """The log since the last checkpoint, in order; deltas may be merged."""
@@ -344,10 +347,11 @@ class Recovery(_message.Message):
         may_replace: _builtins.bool = ...,
         state_json: _builtins.str = ...,
         state_patches_json: _abc.Iterable[_builtins.str] | None = ...,
+        tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "may_replace", b"may_replace", "messages", b"messages", "state_json", b"state_json", "state_patches_json", b"state_patches_json", "tool_results", b"tool_results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "may_replace", b"may_replace", "messages", b"messages", "state_json", b"state_json", "state_patches_json", b"state_patches_json", "tokens", b"tokens", "tool_results", b"tool_results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
