@@ -71,7 +71,7 @@ class Catalogue:
 
     def find(self, name: str) -> Target | None:
         """The agent of that name, else the model; Ollama's `:latest` may be left out."""
-        if any(agent.id == name for agent in self.agents):
+        if self.has_agent(name):
             return Target(name, "")
         model = self.find_model(name)
         return None if model is None else Target(CHAT_AGENT, model)
@@ -81,9 +81,18 @@ class Catalogue:
         names = {model.name for model in self.models}
         return next((full for full in (name, f"{name}:latest") if full in names), None)
 
+    def agent(self, agent_id: str) -> Agent | None:
+        """The agent with this id."""
+        return next((agent for agent in self.agents if agent.id == agent_id), None)
+
     def has_agent(self, agent_id: str) -> bool:
         """Whether there is such an agent."""
-        return any(agent.id == agent_id for agent in self.agents)
+        return self.agent(agent_id) is not None
+
+    @property
+    def chat_models(self) -> list[str]:
+        """The models that an agent can use: all that write, which is said of them, or nothing is."""
+        return [model.name for model in self.models if not model.capabilities or "completion" in model.capabilities]
 
 
 class AgentDirectory:

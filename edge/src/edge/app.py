@@ -20,7 +20,7 @@ from .errors import ApiError, invalid_argument
 from .lifecycle import Lifecycle
 from .middleware.body_limit import BodyLimitMiddleware
 from .middleware.observe import ObserveMiddleware
-from .native import agent_routes, run_routes, thread_routes
+from .native import agent_routes, run_routes, thread_routes, tool_routes
 from .native import schemas as native
 from .openai import answers, chat_routes, model_routes, schemas
 from .services import open_services
@@ -33,7 +33,16 @@ a native API for threads and runs that can be left and resumed.
 Every answer carries `x-request-id`; every error has OpenAI's shape.
 """
 
-_SURFACES = (chat_routes, model_routes, agui_routes, agent_routes, thread_routes, run_routes, health_routes)
+_SURFACES = (
+    chat_routes,
+    model_routes,
+    agui_routes,
+    agent_routes,
+    tool_routes,
+    thread_routes,
+    run_routes,
+    health_routes,
+)
 _MODELS = (
     schemas.ChatCompletionRequest,
     answers.ChatCompletion,

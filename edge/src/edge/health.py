@@ -12,6 +12,7 @@ from .agents import AgentDirectory
 from .database import Database
 from .lifecycle import Lifecycle
 from .runs import RunEngine
+from .tool_client import ToolClient
 
 Status = Literal["ok", "degraded", "unavailable"]
 
@@ -46,10 +47,18 @@ class Health:
     """Checks the parts when asked. agent_fn decides readiness: without it nothing can be answered."""
 
     def __init__(
-        self, *, database: Database, agents: AgentDirectory, runs: RunEngine, lifecycle: Lifecycle, agent_probe_s: float
+        self,
+        *,
+        database: Database,
+        agents: AgentDirectory,
+        tools: ToolClient,
+        runs: RunEngine,
+        lifecycle: Lifecycle,
+        agent_probe_s: float,
     ) -> None:
         self._database = database
         self._agents = agents
+        self._tools = tools
         self._runs = runs
         self._lifecycle = lifecycle
         self._agent_probe_s = agent_probe_s
@@ -73,8 +82,16 @@ class Health:
         return Report(True, "ready", components)
 
     async def _check(self) -> Mapping[str, Component]:
-        postgres, (agent_fn, model_server) = await asyncio.gather(self._postgres(), self._agent_fn())
-        return {"agent_fn": agent_fn, "model_server": model_server, "postgres": postgres, "redis": self._redis()}
+        postgres, (agent_fn, model_server), tool_fn = await asyncio.gather(
+            self._postgres(), self._agent_fn(), self._tool_fn()
+        )
+        return {
+            "agent_fn": agent_fn,
+            "model_server": model_server,
+            "postgres": postgres,
+            "redis": self._redis(),
+            "tool_fn": tool_fn,
+        }
 
     async def _postgres(self) -> Component:
         try:
@@ -90,10 +107,24 @@ class Health:
             return Component("ok", "Runs can be resumed on every replica.")
         return Component("degraded", "It does not answer. Runs stream, but cannot be resumed.")
 
+    async def _tool_fn(self) -> Component:
+        if not self._tools.is_configured:
+            return Component("ok", "There is none: agents have only tools of their own.")
+        if self._is_due(self._tools.last_answer):
+            try:
+                async with asyncio.timeout(CHECK_TIMEOUT_S):
+                    await self._tools.refresh()
+            except (TimeoutError, DormouseError):
+                return Component("degraded", "It does not answer. Agents answer without its tools.")
+        return Component("ok", "It answers.")
+
+    def _is_due(self, last_answer: float) -> bool:
+        """Whether a function has been silent for so long that it is asked."""
+        age = time.monotonic() - last_answer
+        return age > self._agent_probe_s if self._agent_probe_s else age == float("inf")
+
     async def _agent_fn(self) -> tuple[Component, Component]:
-        age = time.monotonic() - self._agents.last_answer
-        is_due = age > self._agent_probe_s if self._agent_probe_s else age == float("inf")
-        if is_due:
+        if self._is_due(self._agents.last_answer):
             try:
                 async with asyncio.timeout(CHECK_TIMEOUT_S):
                     await self._agents.refresh()

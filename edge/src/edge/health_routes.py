@@ -79,7 +79,9 @@ async def readyz(request: Request) -> Response:
 )
 async def component_health(
     request: Request,
-    component: Annotated[str, Path(description="agent_fn, model_server, postgres or redis.", examples=["postgres"])],
+    component: Annotated[
+        str, Path(description="agent_fn, model_server, postgres, redis or tool_fn.", examples=["postgres"])
+    ],
 ) -> Response:
     found = (await services_of(request).health.report()).components.get(component)
     if found is None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import grpc.aio
 from dormouse_runtime.client import open_channel
 from dormouse_runtime.errors import DormouseError
 from dormouse_runtime.identity import TokenIssuer
@@ -20,6 +21,7 @@ from .lifecycle import Lifecycle
 from .runs import AgentClient, EngineSettings, RunEngine, RunStore, open_engine
 from .settings import Settings
 from .threads import ThreadStore
+from .tool_client import ToolClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Services:
     lifecycle: Lifecycle
     authenticator: Authenticator
     agents: AgentDirectory
+    tools: ToolClient
     threads: ThreadStore
     runs: RunEngine
     health: Health
@@ -56,6 +59,8 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         issuer = TokenIssuer.from_file(settings.service_key)
         agents = AgentDirectory(channel, issuer)
         stack.push_async_callback(agents.close)
+        tools = ToolClient(_open_tools(settings, stack), issuer)
+        stack.push_async_callback(tools.close)
         engine_settings = EngineSettings(
             redis_url=settings.redis_url,
             # A process that is restarted under its old name must find its own runs abandoned.
@@ -67,16 +72,38 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             open_engine(engine_settings, AgentClient(channel, issuer), RunStore(database))
         )
         health = Health(
-            database=database, agents=agents, runs=runs, lifecycle=lifecycle, agent_probe_s=settings.agent_probe_s
+            database=database,
+            agents=agents,
+            tools=tools,
+            runs=runs,
+            lifecycle=lifecycle,
+            agent_probe_s=settings.agent_probe_s,
         )
         first_look = asyncio.create_task(_learn_agents(agents))
         try:
-            yield Services(settings, lifecycle, authenticator, agents, ThreadStore(database), runs, health)
+            yield Services(
+                settings=settings,
+                lifecycle=lifecycle,
+                authenticator=authenticator,
+                agents=agents,
+                tools=tools,
+                threads=ThreadStore(database),
+                runs=runs,
+                health=health,
+            )
         finally:
             first_look.cancel()
             await asyncio.wait([first_look])
             # Runs that nobody watches get what is left of the grace; then other replicas take them over.
             await runs.drain(lifecycle.grace_left())
+
+
+def _open_tools(settings: Settings, stack: AsyncExitStack) -> grpc.aio.Channel | None:
+    if settings.tool_target is None:
+        return None
+    channel = open_channel(settings.tool_target)
+    stack.push_async_callback(channel.close)
+    return channel
 
 
 async def _learn_agents(agents: AgentDirectory) -> None:

@@ -16,6 +16,10 @@ def _address(value: Any) -> Any:
     return Address.parse(value) if isinstance(value, str) else value
 
 
+def _words(value: Any) -> Any:
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
 def _readable(path: Path) -> Path:
     if not path.is_file():
         raise ValueError(f"wants the path of a file that exists; {path} does not")
@@ -48,6 +52,11 @@ class Settings(BaseSettings):
     """Where Prometheus metrics are served. None: nowhere."""
     agent_target: str
     """gRPC target of agent_fn, for instance 127.0.0.1:8081 or dns:///agent-fn:80."""
+    tool_target: str | None = None
+    """gRPC target of tool_fn, for instance 127.0.0.1:8082 or dns:///tool-fn:80. None: there are no tools."""
+    mcp_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    """Origins of web pages that may use /mcp, for instance https://inspector.example.org, separated by commas. A
+    request from any other page is refused, so that no page can reach a server on its visitor's own network."""
     service_key: File
     """JSON file: the private JWK that signs service tokens."""
     key_pepper: File
@@ -67,8 +76,8 @@ class Settings(BaseSettings):
     drain_s: Annotated[float, Field(ge=0)] = 25
     """How long open requests may go on after SIGTERM."""
     agent_probe_s: Annotated[float, Field(ge=0)] = 5
-    """How old the last sign of life of agent_fn may be before /readyz asks it. 0: it is asked only until it has
-    answered once, so that the question does not keep a function awake that scales to zero."""
+    """How old the last sign of life of agent_fn, and of tool_fn, may be before /readyz asks it. 0: it is asked only
+    until it has answered once, so that the question does not keep a function awake that scales to zero."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
     """A longer request body is refused with 413."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

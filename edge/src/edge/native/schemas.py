@@ -245,14 +245,40 @@ class AgentObject(BaseModel):
     id: str
     object: Literal["agent"]
     description: str
-    tools: list[str]
+    tools: list[str] = Field(description="Names of the tools that it may use for the caller.")
+    tools_complete: bool = Field(
+        description="False while the tool function does not answer: the agent may then have more tools than these."
+    )
     capabilities: list[str]
+    models: list[str] = Field(description="The models that it can be asked to use.")
 
 
 class AgentList(BaseModel):
     object: Literal["list"]
     data: list[AgentObject]
     default_model: str | None = Field(description="The model of agents that are asked for none. Null: there is none.")
+
+
+class ToolLimits(BaseModel):
+    time_ms: int = Field(description="The longest a call may take.")
+    output_bytes: int = Field(description="The longest result; what is longer is cut and says so.")
+
+
+class ToolObject(BaseModel):
+    """Something that agents can call."""
+
+    name: str
+    object: Literal["tool"]
+    description: str = Field(description="Written for a model.")
+    input_schema: dict[str, Any] = Field(description="JSON Schema of the arguments.")
+    has_side_effects: bool
+    needs_approval: bool = Field(description="A person has to approve each call.")
+    limits: ToolLimits
+
+
+class ToolList(BaseModel):
+    object: Literal["list"]
+    data: list[ToolObject]
 
 
 MODELS: Final = (
@@ -267,4 +293,6 @@ MODELS: Final = (
     ThreadState,
     AgentObject,
     AgentList,
+    ToolObject,
+    ToolList,
 )
