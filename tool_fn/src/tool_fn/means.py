@@ -1,0 +1,27 @@
+"""What tools are made with: the configuration and the collaborators that they share.
+
+This is the one place for a new collaborator: a field of `Means`, and its opening in `open_means`. To open one costs
+nothing: it connects, starts processes and imports what is heavy when a tool first needs it.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from tool_fn.config import Config, Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Handed to every `build_tools`. secrets: by the names of their variables. embed_target: empty: no documents."""
+
+    config: Config
+    secrets: Secrets
+    embed_target: str = ""
+
+
+@asynccontextmanager
+async def open_means(config: Config, secrets: Secrets, embed_target: str = "") -> AsyncIterator[Means]:
+    """Opens the collaborators and closes them again, the last one first."""
+    async with AsyncExitStack():
+        yield Means(config, secrets, embed_target)
