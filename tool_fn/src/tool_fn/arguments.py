@@ -33,7 +33,7 @@ class Reader(Generic[A]):
             return self._decoder.decode(raw if raw.strip() else b"{}")
         except msgspec.ValidationError as error:
             raise ValueError(f"The arguments do not fit: {self._explain(str(error))}.") from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"The arguments are not valid JSON: {error}.") from error
         except RecursionError as error:
             raise ValueError("The arguments are nested too deeply.") from error

@@ -1,0 +1,127 @@
+"""The registry finds tools in modules and sources, refuses two of one name, and heeds the operator's configuration."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from dormouse_runtime.settings import SettingsError
+from tool_fn.config import Config, Secrets
+from tool_fn.means import Means
+from tool_fn.registry import Registry
+from tool_fn.tool import Call, Tool, ToolError
+
+ONE_TOOL = """
+from tool_fn.arguments import Arguments
+from tool_fn.tool import Call, typed_tool
+
+class Nothing(Arguments):
+    pass
+
+async def run(arguments: Nothing, call: Call) -> str:
+    return "{text}"
+
+def build_tools(means):
+    yield typed_tool(name="{name}", description="For tests.", input=Nothing, run=run)
+"""
+
+
+async def answer(arguments: bytes, call: Call) -> str:
+    return "answer"
+
+
+def tool(name: str, **flags: bool) -> Tool:
+    return Tool(name, "For tests.", {"type": "object"}, answer, **flags)
+
+
+def means(config: Config | None = None) -> Means:
+    return Means(config or Config(), Secrets({}))
+
+
+class Source:
+    name = "files"
+
+    def __init__(self, *offered: Tool) -> None:
+        self.offered: Sequence[Tool] | ToolError = offered
+
+    async def tools(self) -> Sequence[Tool]:
+        if isinstance(self.offered, ToolError):
+            raise self.offered
+        return self.offered
+
+
+async def names(registry: Registry) -> list[str]:
+    return [tool.name for tool in await registry.tools()]
+
+
+async def test_tools_come_sorted_and_are_found_by_name() -> None:
+    registry = Registry(means(), [tool("b"), tool("a")])
+    assert await names(registry) == ["a", "b"]
+    found = await registry.find("b")
+    assert found is not None
+    assert found.name == "b"
+    assert await registry.find("c") is None
+
+
+async def test_two_tools_of_one_name_are_refused() -> None:
+    with pytest.raises(SettingsError, match="two tools with the name 'a'"):
+        Registry(means(), [tool("a"), tool("a")])
+
+
+async def test_the_configuration_takes_tools_away_and_decides_about_approval(caplog: pytest.LogCaptureFixture) -> None:
+    config = Config(approval={"a": True, "b": False, "gone": True}, disabled=frozenset({"c"}))
+    registry = Registry(means(config), [tool("a"), tool("b", needs_approval=True), tool("c")])
+    assert [(tool.name, tool.needs_approval) for tool in await registry.tools()] == [("a", True), ("b", False)]
+    assert await registry.find("c") is None
+    assert [record.__dict__["tool"] for record in caplog.records] == ["gone"]
+
+
+async def test_a_source_stands_behind_the_built_in_tools_and_may_come_and_go(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    source = Source(tool("b", needs_approval=True), tool("a"), tool("x"))
+    config = Config(approval={"b": False}, disabled=frozenset({"x"}))
+    registry = Registry(means(config), [tool("a")], [source])
+    for _ in range(2):
+        assert await names(registry) == ["a", "b"]
+    found = await registry.find("b")
+    assert found is not None
+    assert not found.needs_approval
+    assert [record.message for record in caplog.records] == ["a tool is left out: another one has its name"]
+    source.offered = ToolError("away")
+    assert await names(registry) == ["a"]
+    assert await registry.find("b") is None
+
+
+async def test_the_built_in_modules_are_found() -> None:
+    assert await names(Registry.build(means())) == sorted(set(await names(Registry.build(means()))))
+
+
+async def test_an_operators_folder_adds_its_files(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(ONE_TOOL.format(name="operator_one", text="one"))
+    (tmp_path / "_parts.py").write_text(ONE_TOOL.format(name="operator_two", text="two"))
+    (tmp_path / "two.py").write_text("from ._parts import build_tools\n")
+    (tmp_path / "_broken.py").write_text("raise RuntimeError('nobody imports it')")
+    found = await Registry.build(means(), tmp_path).find("operator_two")
+    assert found is not None
+    assert await found.invoke(b"{}", Call("t", "u", "r", "", 0.0)) == "two"
+    assert "operator_one" in await names(Registry.build(means(), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import no_such_module", "broken.py: cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def", "broken.py: cannot be loaded: SyntaxError"),
+        (ONE_TOOL.format(name="Bad Name", text=""), "broken.py: tool 'Bad Name'"),
+    ],
+)
+def test_an_operators_file_that_is_broken_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "broken.py").write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        Registry.build(means(), tmp_path)
+    assert said in str(refused.value)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"DORMOUSE_TOOLS_PATH=.*wants a folder"):
+        Registry.build(means(), tmp_path / "none")
