@@ -53,7 +53,7 @@ class Reader(Generic[A]):
 def _schema(kind: type[Arguments]) -> dict[str, Any]:
     if not kind.__struct_config__.forbid_unknown_fields:
         raise TypeError(f"{kind.__name__} must not take unknown fields: make it a subclass of Arguments")
-    whole = msgspec.json.schema(kind)
+    whole = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(kind)))  # defaults become plain JSON, too
     schema: dict[str, Any] = _inlined(whole, whole.get("$defs", {}), ())
     # Names of Python classes tell a model nothing.
     schema.pop("title", None)
