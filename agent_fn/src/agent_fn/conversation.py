@@ -55,6 +55,13 @@ def merge_messages(held: Sequence[Message], new: Sequence[Message]) -> list[Mess
     return list(merged.values())
 
 
+def tool_message(call: ToolCall, content: str) -> Message:
+    """The result of a call, as the model reads it."""
+    return Message(
+        id=f"{call['id']}.result", role="tool", content=[{"text": content}], tool_call_id=call["id"], name=call["name"]
+    )
+
+
 def text_of(message: Message) -> str:
     """The message's text parts in one string."""
     return "".join(part["text"] for part in message["content"] if "text" in part)

@@ -8,6 +8,7 @@ from dormouse.agent.v1 import agent_pb2, agent_service_pb2, message_pb2, run_eve
 
 from agent_fn import errors, events
 from agent_fn.agents.agent import Agent
+from agent_fn.agents.artifacts import Artifact
 from agent_fn.agents.context import RecoveredMessage, RecoveredToolCall, Recovery
 from agent_fn.conversation import ImagePart, Message, Role, TextPart, ToolCall
 from agent_fn.generation import GenerationOptions, ToolDefinition
@@ -29,11 +30,9 @@ _ID_CHARACTERS: Final = 256
 _PRUNED_THREADS: Final = 1000
 
 
-def run_request(request: agent_service_pb2.ExecuteRequest, tenant: str) -> RunRequest:
-    """Raises DormouseError(INVALID_ARGUMENT)."""
+def run_request(request: agent_service_pb2.ExecuteRequest, tenant: str, tools_token: str = "") -> RunRequest:
+    """`tools_token`: the service token for ToolService. Raises DormouseError(INVALID_ARGUMENT)."""
     _require_id(request.run_id, "run_id")
-    if request.answers:
-        raise errors.invalid_argument("No agent here asks questions, so there is nothing to answer.")
     thread = None
     if request.HasField("thread"):
         thread = _thread(tenant, request.thread.thread_id, request.thread.checkpoint_id, empty=request.thread.empty)
@@ -51,6 +50,14 @@ def run_request(request: agent_service_pb2.ExecuteRequest, tenant: str) -> RunRe
         attempt=max(request.recovery.attempt, 1),
         recovery=_recovery(request.recovery),
         budget_s=request.budget_ms / 1000 if request.budget_ms else None,
+        selection=frozenset(request.tools.names) if request.HasField("tools") else None,
+        limits=(request.limits.iterations, request.limits.tool_calls, request.limits.tokens),
+        artifacts=[_artifact(artifact) for artifact in request.artifacts],
+        # Of two answers to one question the later one counts.
+        answers={answer.interrupt_id: _answer(answer) for answer in request.answers},
+        can_interrupt=request.can_interrupt,
+        tenant=tenant,
+        tools_token=tools_token,
     )
 
 
@@ -135,6 +142,19 @@ def _tool(tool: message_pb2.ClientTool) -> ToolDefinition:
     return ToolDefinition(tool.name, tool.description, tool.parameters_json_schema)
 
 
+def _artifact(artifact: agent_pb2.Artifact) -> Artifact:
+    if not artifact.id or not artifact.version:
+        raise errors.invalid_argument("An artifact has no id or no version.")
+    return Artifact(artifact.id, artifact.version, artifact.title, artifact.media_type, artifact.content)
+
+
+def _answer(answer: run_event_pb2.InterruptAnswer) -> Any:
+    try:
+        return orjson.loads(answer.response_json)
+    except orjson.JSONDecodeError as error:
+        raise errors.invalid_argument(f"The answer to {answer.interrupt_id!r} is not JSON.") from error
+
+
 def _require_object(text: str, what: str) -> None:
     try:
         value = orjson.loads(text)
@@ -159,12 +179,17 @@ def _recovery(recovery: agent_pb2.Recovery) -> Recovery:
         tool_calls=[
             RecoveredToolCall(
                 call=ToolCall(id=result.tool_call_id, name=result.name, arguments_json=result.arguments_json),
-                result=None if result.outcome_unknown else result.content,
+                # Without a text nobody knows more than that the call was asked for.
+                result=None if result.outcome_unknown and not result.content else result.content,
                 is_error=result.is_error,
+                outcome_unknown=result.outcome_unknown,
             )
             for result in recovery.tool_results
         ],
         may_replace=recovery.may_replace,
+        state_json=recovery.state_json,
+        state_patches_json=list(recovery.state_patches_json),
+        tokens=recovery.tokens,
     )
 
 
@@ -173,7 +198,11 @@ def list_agents_response(agents: Mapping[str, Agent], overview: Overview) -> age
     return agent_service_pb2.ListAgentsResponse(
         agents=[
             agent_pb2.Agent(
-                id=agent.id, description=agent.description, tools=agent.tools, capabilities=agent.capabilities
+                id=agent.id,
+                description=agent.description,
+                tools=agent.tools,
+                capabilities=agent.capabilities,
+                any_tools=agent.any_tools,
             )
             for _, agent in sorted(agents.items())
         ],
@@ -269,6 +298,7 @@ _FINISH_REASONS: Final = {
 _ACTIVITIES: Final = {
     events.ActivityKind.LOADING_MODEL: run_event_pb2.ACTIVITY_KIND_LOADING_MODEL,
     events.ActivityKind.PROCESSING_PROMPT: run_event_pb2.ACTIVITY_KIND_PROCESSING_PROMPT,
+    events.ActivityKind.RUNNING_TOOL: run_event_pb2.ACTIVITY_KIND_RUNNING_TOOL,
 }
 
 
@@ -276,9 +306,17 @@ def _run_finished(proto: run_event_pb2.RunEvent, event: events.RunFinished) -> N
     proto.run_finished.finish_reason = _FINISH_REASONS[event.finish_reason]
 
 
+def _run_interrupted(proto: run_event_pb2.RunEvent, event: events.RunInterrupted) -> None:
+    for interrupt in event.interrupts:
+        target = proto.run_interrupted.interrupts.add()
+        for name in interrupt.__slots__:
+            setattr(target, name, getattr(interrupt, name))
+
+
 def _activity(proto: run_event_pb2.RunEvent, event: events.Activity) -> None:
     proto.activity.kind = _ACTIVITIES[event.kind]
     proto.activity.subject = event.subject
+    proto.activity.message = event.message
 
 
 _FILL: Final[Mapping[type[events.Event], Callable[[run_event_pb2.RunEvent, Any], None]]] = {
@@ -292,9 +330,15 @@ _FILL: Final[Mapping[type[events.Event], Callable[[run_event_pb2.RunEvent, Any],
     events.ToolCallStarted: _same_fields("tool_call_started"),
     events.ToolCallArgs: _same_fields("tool_call_args"),
     events.ToolCallFinished: _same_fields("tool_call_finished"),
+    events.ToolResult: _same_fields("tool_result"),
+    events.StateSnapshot: _same_fields("state_snapshot"),
+    events.StateDelta: _same_fields("state_delta"),
+    events.ArtifactDelta: _same_fields("artifact_delta"),
+    events.ArtifactSaved: _same_fields("artifact_saved"),
     events.UsageReported: _same_fields("usage_reported"),
     events.CheckpointSaved: _same_fields("checkpoint_saved"),
     events.Handoff: _same_fields("handoff"),
     events.RunFinished: _run_finished,
+    events.RunInterrupted: _run_interrupted,
     events.Activity: _activity,
 }

@@ -1,5 +1,6 @@
 """What a run says while it goes on: the domain's side of dormouse.agent.v1.RunEvent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -13,10 +14,11 @@ class FinishReason(Enum):
 
 
 class ActivityKind(Enum):
-    """Something that takes time before the model speaks."""
+    """Something that takes time."""
 
     LOADING_MODEL = auto()
     PROCESSING_PROMPT = auto()
+    RUNNING_TOOL = auto()
 
 
 @dataclass(slots=True)
@@ -69,9 +71,12 @@ class MessageFinished:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStarted:
+    """`message_id` is empty where a plan asked for the call. `at_client`: the client has to run it."""
+
     tool_call_id: str
     name: str
     message_id: str
+    at_client: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +91,54 @@ class ToolCallFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a call brought; see tools.port.ToolOutcome."""
+
+    tool_call_id: str
+    content: str
+    is_error: bool = False
+    outcome_unknown: bool = False
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StateSnapshot:
+    """The run's state; a JSON object."""
+
+    json: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateDelta:
+    """A JSON array: an RFC 6902 patch of the run's state."""
+
+    patch_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactDelta:
+    """A JSON array: an RFC 6902 patch of {"title", "media_type", "lines"} that leads to `version`."""
+
+    artifact_id: str
+    version: int
+    patch_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactSaved:
+    """The deltas of this version are complete."""
+
+    artifact_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Activity:
+    """`subject` is the model or the tool; `message` a sentence for people."""
+
     kind: ActivityKind
     subject: str
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +168,25 @@ class RunFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupt:
+    """A question to a person. `details_json` is what it is about, `response_json_schema` what an answer looks like."""
+
+    id: str
+    reason: str
+    message: str
+    tool_call_id: str = ""
+    response_json_schema: str = ""
+    details_json: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInterrupted:
+    """The run goes on when all of these are answered; at least one."""
+
+    interrupts: Sequence[Interrupt]
+
+
+@dataclass(frozen=True, slots=True)
 class Handoff:
     """Another call has to go on with the run."""
 
@@ -133,9 +202,15 @@ Event = (
     | ToolCallStarted
     | ToolCallArgs
     | ToolCallFinished
+    | ToolResult
+    | StateSnapshot
+    | StateDelta
+    | ArtifactDelta
+    | ArtifactSaved
     | Activity
     | UsageReported
     | CheckpointSaved
     | RunFinished
+    | RunInterrupted
     | Handoff
 )

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
@@ -14,12 +14,15 @@ from langgraph.runtime import RunControl
 from agent_fn import errors
 from agent_fn.agents.agent import Agent, AgentGraph
 from agent_fn.agents.context import Phase, Progress, RunContext
-from agent_fn.events import CheckpointSaved, FinishReason, Handoff, RunFinished
+from agent_fn.agents.endings import HandingOff, Interrupted
+from agent_fn.agents.run_state import RunState
+from agent_fn.events import CheckpointSaved, FinishReason, Handoff, RunFinished, RunInterrupted
 from agent_fn.models.catalog import ModelCatalog
 from agent_fn.models.port import Model, ModelDescription
 from agent_fn.outbox import Outbox
 from agent_fn.runs import RunRequest
 from agent_fn.threads.store import Threads
+from agent_fn.tools.port import NoTools, Toolbox
 
 _logger = logging.getLogger(__name__)
 # A message that takes longer than this many budgets is broken off, where its model can go on with it.
@@ -30,13 +33,22 @@ _DRAIN_RESERVE = 0.2
 _DRAIN_RESERVE_MOST_S = 2.0
 
 
+class Toolboxes(Protocol):
+    """Where runs find tools."""
+
+    def open(self, tenant: str, token: str) -> Toolbox:
+        """The tools that this service token lets a run of the tenant use."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What runs are made with."""
+    """What runs are made with. Without toolboxes agents have tools of their own only."""
 
     catalog: ModelCatalog
     models: Model
     threads: Threads
+    toolboxes: Toolboxes | None = None
 
 
 class Executor:
@@ -122,6 +134,7 @@ class Execution:
 
     def end_at_next_step(self) -> None:
         """The graph stops before its next step, and the run is handed off there."""
+        self._progress.ending = True
         self._control.request_drain("handoff")
 
     def hand_off(self) -> None:
@@ -152,8 +165,11 @@ class Execution:
     async def _fill_outbox(self) -> None:
         try:
             await self._run()
-        except GraphDrained:
+        except (GraphDrained, HandingOff):
             self._outbox.put([Handoff()])
+            self._outbox.close()
+        except Interrupted as interrupted:
+            self._outbox.put([RunInterrupted(interrupted.interrupts)])
             self._outbox.close()
         except asyncio.CancelledError:
             if not self._handing_off:
@@ -168,16 +184,7 @@ class Execution:
     async def _run(self) -> None:
         request = self._request
         self._model = await self._means.catalog.resolve(request.model)
-        context = RunContext(
-            run_id=request.run_id,
-            model=self._model,
-            models=self._means.models,
-            options=request.options,
-            client_tools=request.client_tools,
-            recovery=request.recovery,
-            progress=self._progress,
-            flow=self._outbox,
-        )
+        context = self._context(self._model)
         put = self._outbox.put
         if request.thread is None:
             put([RunFinished(await self._stream(self._agent.graph, context))])
@@ -190,6 +197,34 @@ class Execution:
         put([RunFinished(finish_reason)])
         await thread.prune()
 
+    def _context(self, model: ModelDescription) -> RunContext:
+        request, means = self._request, self._means
+        self._progress.tokens = request.recovery.tokens
+        try:
+            state = RunState.from_log(request.recovery.state_json, request.recovery.state_patches_json)
+        except ValueError as error:
+            raise errors.invalid_argument("The recovery's state is none.") from error
+        toolbox: Toolbox = NoTools()
+        if means.toolboxes is not None and request.tools_token:
+            toolbox = means.toolboxes.open(request.tenant, request.tools_token)
+        return RunContext(
+            run_id=request.run_id,
+            model=model,
+            models=means.models,
+            options=request.options,
+            client_tools=request.client_tools,
+            recovery=request.recovery,
+            progress=self._progress,
+            flow=self._outbox,
+            toolbox=toolbox,
+            selection=request.selection,
+            limits=self._agent.limits.lowered(*request.limits),
+            artifacts=request.artifacts,
+            answers=request.answers,
+            can_interrupt=request.can_interrupt,
+            state=state,
+        )
+
     async def _stream(self, graph: AgentGraph, context: RunContext, **options: Any) -> FinishReason:
         """Runs the graph; its nodes tell the outbox what happens. The reason is in the last values of its state."""
         finish_reason = ""
@@ -198,7 +233,7 @@ class Execution:
             context=context,
             control=self._control,
             stream_mode="values",
-            **options,
+            **{**options, "config": {**options.get("config", {}), "recursion_limit": self._agent.steps}},
         )
         async with aclosing(cast("AsyncGenerator[dict[str, Any], None]", stream)) as states:
             async for state in states:

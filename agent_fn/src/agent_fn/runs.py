@@ -1,8 +1,10 @@
 """What a caller asks to be run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from agent_fn.agents.artifacts import Artifact
 from agent_fn.agents.context import Recovery
 from agent_fn.conversation import Message
 from agent_fn.generation import GenerationOptions, ToolDefinition
@@ -20,7 +22,11 @@ class ThreadRef:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One attempt of a run. `attempt` counts from 1. `budget_s` None leaves it to the settings."""
+    """One attempt of a run. `attempt` counts from 1. `budget_s` None leaves it to the settings.
+
+    selection: see RunContext. limits: iterations, tool calls and tokens that the caller wants, 0 where that is left to
+    the agent. answers: JSON values by interrupt id. tools_token: what ToolService is called with, empty: not at all.
+    """
 
     run_id: str
     agent_id: str
@@ -32,3 +38,10 @@ class RunRequest:
     attempt: int = 1
     recovery: Recovery = field(default_factory=Recovery)
     budget_s: float | None = None
+    selection: frozenset[str] | None = None
+    limits: tuple[int, int, int] = (0, 0, 0)
+    artifacts: Sequence[Artifact] = ()
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    can_interrupt: bool = False
+    tenant: str = ""
+    tools_token: str = ""

@@ -21,6 +21,8 @@ from agent_fn.threads.store import Threads
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+_TOOLS_TOKEN = "x-dormouse-tools"  # noqa: S105 - the name of metadata
+
 
 class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     """Errors are raised as DormouseError and mapped by the runtime's interceptor."""
@@ -35,7 +37,7 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         self, request: agent_service_pb2.ExecuteRequest, context: Context
     ) -> None:
         """Writes responses as fast as the caller reads them."""
-        run = run_request(request, current_identity().tenant)
+        run = run_request(request, current_identity().tenant, _tools_token(context))
         bind(run_id=run.run_id, thread_id=request.thread.thread_id)
         del request  # it holds the whole conversation once more
         async with self._executor.execute(run) as outbox:
@@ -62,3 +64,8 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         refs, delete = prune_request(request, current_identity().tenant)
         await self._threads.prune(refs, delete=delete)
         return agent_service_pb2.PruneThreadsResponse()
+
+
+def _tools_token(context: Context) -> str:
+    """The service token for ToolService; empty where the caller gives none."""
+    return next((str(value) for name, value in context.invocation_metadata() or () if name == _TOOLS_TOKEN), "")

@@ -19,6 +19,7 @@ class Settings:
     empty where there are no threads. execute_budget_s: see executor. model_first_token_timeout_s: silence before the
     first token, which may hold a wait in the model server's queue and the load of a model. model_read_timeout_s:
     silence after it. prefill: whether models can go on with an answer that was cut off; None: as their templates say.
+    tool_target: where ToolService is, as gRPC names it; empty where there are no tools.
     """
 
     ollama_url: str
@@ -29,6 +30,7 @@ class Settings:
     model_first_token_timeout_s: float
     model_read_timeout_s: float
     prefill: bool | None
+    tool_target: str = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -44,6 +46,7 @@ class Settings:
             model_first_token_timeout_s=env.seconds("DORMOUSE_MODEL_FIRST_TOKEN_TIMEOUT_S", read_timeout_s, least=0.01),
             model_read_timeout_s=read_timeout_s,
             prefill=_PREFILL[env.choice("DORMOUSE_MODEL_PREFILL", tuple(_PREFILL), "auto")],
+            tool_target=env.text("DORMOUSE_TOOL_TARGET", ""),
         )
 
 

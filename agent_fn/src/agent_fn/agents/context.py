@@ -3,12 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol
+from typing import Any, Protocol
 
+from agent_fn.agents.artifacts import Artifact
+from agent_fn.agents.call_history import CallHistory
+from agent_fn.agents.run_state import RunState
 from agent_fn.conversation import ToolCall
 from agent_fn.events import Event
 from agent_fn.generation import GenerationOptions, ToolDefinition
+from agent_fn.limits import RunLimits
 from agent_fn.models.port import Model, ModelDescription
+from agent_fn.tools.port import NoTools, Toolbox
 
 
 class Phase(Enum):
@@ -26,11 +31,15 @@ class Phase(Enum):
 
 @dataclass(slots=True)
 class Progress:
-    """Kept by whoever streams a model message, read by whoever may have to break it off."""
+    """Kept by whoever works, read by whoever may have to break it off."""
 
     phase: Phase = Phase.IDLE
     begun: bool = False
     """Whether any step has: a call that hands off has to have done something, or a run would never end."""
+    ending: bool = False
+    """The attempt is to end at the next step: nothing that takes long is begun any more."""
+    tokens: int = 0
+    """Prompt and completion of all model calls of the run, earlier attempts' included."""
 
 
 class Flow(Protocol):
@@ -72,20 +81,38 @@ class RecoveredToolCall:
     call: ToolCall
     result: str | None
     is_error: bool
+    outcome_unknown: bool = False
+    """With a result: it says that nobody knows whether the call was carried out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What earlier attempts of the run have put in its log since the last checkpoint."""
+    """What earlier attempts of the run have put in its log since the last checkpoint.
+
+    `state_json` and `state_patches_json`: what the run's state is built of, see RunState. `tokens`: of all usage.
+    """
 
     messages: Mapping[str, RecoveredMessage] = field(default_factory=dict)
     tool_calls: Sequence[RecoveredToolCall] = ()
     may_replace: bool = False
+    state_json: str = ""
+    state_patches_json: Sequence[str] = ()
+    tokens: int = 0
+
+    def tool_call(self, tool_call_id: str) -> RecoveredToolCall | None:
+        """The call with this id, if an earlier attempt made it known."""
+        return next((known for known in self.tool_calls if known.call["id"] == tool_call_id), None)
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """LangGraph's run-scoped context of every agent here."""
+    """LangGraph's run-scoped context of every agent here.
+
+    toolbox: tools from elsewhere; see tool_set for all that an agent may use. selection: names of the tools that the
+    caller lets the run use, None for all. limits: what it may use up. artifacts: the documents of its thread. answers:
+    what people answered, by interrupt id, as JSON values. can_interrupt: whether a person can be asked. state: what the
+    run shows of itself. history: its tool calls so far.
+    """
 
     run_id: str
     model: ModelDescription
@@ -95,3 +122,11 @@ class RunContext:
     recovery: Recovery
     progress: Progress
     flow: Flow
+    toolbox: Toolbox = field(default_factory=NoTools)
+    selection: frozenset[str] | None = None
+    limits: RunLimits = field(default_factory=RunLimits)
+    artifacts: Sequence[Artifact] = ()
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    can_interrupt: bool = False
+    state: RunState = field(default_factory=RunState)
+    history: CallHistory = field(default_factory=CallHistory)

@@ -18,6 +18,8 @@ import orjson
 from agent_fn import errors
 from agent_fn.agents.context import Phase, RecoveredMessage, RunContext
 from agent_fn.agents.patience import Patience
+from agent_fn.agents.tool_set import ToolSet, client_tools_only
+from agent_fn.agents.tool_use import call_events
 from agent_fn.conversation import Message, ToolCall, has_images
 from agent_fn.events import (
     Event,
@@ -29,9 +31,6 @@ from agent_fn.events import (
     StepFinished,
     StepStarted,
     TextDelta,
-    ToolCallArgs,
-    ToolCallFinished,
-    ToolCallStarted,
     UsageReported,
 )
 from agent_fn.models.port import Capability, Chunk, Completion, ModelCall, Prefill, RequestedTool
@@ -48,17 +47,25 @@ class Reply:
     finish_reason: FinishReason
 
 
-async def stream_reply(context: RunContext, messages: Sequence[Message], *, number: int = 1) -> Reply:
+async def stream_reply(
+    context: RunContext, messages: Sequence[Message], *, number: int = 1, tools: ToolSet | None = None
+) -> Reply:
     """Asks the run's model and tells its message's events as it speaks.
 
-    `number` counts the model messages of the run from 1. Errors: those of models.port.Model, STREAM_BROKEN.
+    `number` counts the model messages of the run from 1. `tools` are offered to the model; None: the client's, and
+    every call is one for the client. Errors: those of models.port.Model, STREAM_BROKEN.
     """
-    message_id = f"{context.run_id}.m{number}"
+    message_id = message_id_of(context, number)
     told = context.recovery.messages.get(message_id)
     calls = [known.call for known in context.recovery.tool_calls if known.call["id"].startswith(f"{message_id}.")]
     if told is not None and (told.finished or calls):
         return _told_whole(context, message_id, told, calls)
-    return await _Speech(context, message_id, told).run(messages)
+    return await _Speech(context, message_id, told, tools).run(messages)
+
+
+def message_id_of(context: RunContext, number: int) -> str:
+    """The id of the run's `number`th model message, the same in every attempt."""
+    return f"{context.run_id}.m{number}"
 
 
 def _told_whole(context: RunContext, message_id: str, told: RecoveredMessage, calls: Sequence[ToolCall]) -> Reply:
@@ -76,8 +83,12 @@ def _told_whole(context: RunContext, message_id: str, told: RecoveredMessage, ca
 class _Speech:
     """A message on its way from the model to the run's events."""
 
-    def __init__(self, context: RunContext, message_id: str, told: RecoveredMessage | None) -> None:
+    def __init__(
+        self, context: RunContext, message_id: str, told: RecoveredMessage | None, tools: ToolSet | None
+    ) -> None:
         self._context = context
+        self._tools = client_tools_only(context) if tools is None else tools
+        self._all_at_client = tools is None
         self._id = message_id
         self._step = _step_id(message_id)
         self._flow = context.flow
@@ -127,7 +138,7 @@ class _Speech:
         context, told = self._context, self._continued
         if not messages:
             raise errors.invalid_argument("The conversation is empty.")
-        _check_abilities(context, messages)
+        _check_abilities(context, messages, self._tools)
         options = context.options
         if options.reasoning is False and Capability.THINKING not in context.model.capabilities:
             options = replace(options, reasoning=None)
@@ -140,7 +151,7 @@ class _Speech:
             model=context.model.name,
             messages=messages,
             options=options,
-            tools=context.client_tools,
+            tools=self._tools.definitions,
             prefill=Prefill(told.text, told.reasoning) if told.text else None,
         )
 
@@ -180,11 +191,8 @@ class _Speech:
         They go out in one piece, tool calls included, so that a log that has the end of a message has its usage too.
         """
         for call in self._tool_calls:
-            events += (
-                ToolCallStarted(call["id"], call["name"], self._id),
-                ToolCallArgs(call["id"], call["arguments_json"]),
-                ToolCallFinished(call["id"]),
-            )
+            at_client = self._all_at_client or self._tools.is_at_client(call["name"])
+            events += call_events(call, message_id=self._id, at_client=at_client)
         told, model = self._continued, self._context.model
         spent = told.pieces + told.reasoning_pieces
         # The model read the beginning of its answer as a part of the prompt.
@@ -199,6 +207,7 @@ class _Speech:
             prompt_ns=completion.prompt_ns,
             completion_ns=completion.completion_ns,
         )
+        self._context.progress.tokens += usage.prompt_tokens + usage.completion_tokens
         events += (MessageFinished(self._id), usage, StepFinished(self._step, STEP_NAME))
         return FinishReason.TOOL_CALLS if self._tool_calls else completion.finish_reason
 
@@ -232,14 +241,14 @@ class Echo:
         return text[len(left) :] if text.startswith(left) else f"\n\n{held}{text}"
 
 
-def _check_abilities(context: RunContext, messages: Sequence[Message]) -> None:
+def _check_abilities(context: RunContext, messages: Sequence[Message], tools: ToolSet) -> None:
     """Refuses what the model cannot do. An Ollama too old to say what it can is left to refuse by itself."""
     model = context.model
     if not model.capabilities:
         return
     wanted = (
         (True, Capability.COMPLETION, "chat"),
-        (bool(context.client_tools), Capability.TOOLS, "tools"),
+        (bool(tools), Capability.TOOLS, "tools"),
         (context.options.reasoning is True, Capability.THINKING, "thinking"),
         (has_images(messages), Capability.VISION, "images"),
     )

@@ -1,0 +1,1 @@
+"""What agents ask of tools, and ToolService as one that answers."""

@@ -1,0 +1,74 @@
+"""What agents ask of tools, whoever runs them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent_fn.conversation import ToolCall
+from agent_fn.events import Event
+from agent_fn.generation import ToolDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDescription:
+    """A tool that an agent may call. `needs_approval`: a person has to agree to each call."""
+
+    definition: ToolDefinition
+    has_side_effects: bool = False
+    needs_approval: bool = False
+    time_limit_s: float = 30
+
+    @property
+    def name(self) -> str:
+        """Under which a model calls it."""
+        return self.definition.name
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """What a call brought: the text that the model reads, also where it is an error.
+
+    `outcome_unknown`: the call had begun and nobody can say whether it was carried out. `duration_ms`: of the tool
+    itself, 0 where it did not run. `events` are told together with the result.
+    """
+
+    content: str
+    is_error: bool = False
+    outcome_unknown: bool = False
+    duration_ms: int = 0
+    events: Sequence[Event] = ()
+
+
+class Toolbox(Protocol):
+    """The tools of one run."""
+
+    async def describe(self) -> Sequence[ToolDescription]:
+        """The tools, by name. Empty where they cannot be reached; `is_reachable` then says so."""
+        ...
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the last `describe` got an answer. True where there is nobody to ask."""
+        ...
+
+    async def invoke(self, call: ToolCall, *, key: str, tell: Callable[[str], None]) -> ToolOutcome:
+        """Runs a call whose arguments are a JSON object; with the same `key` twice it takes effect once.
+
+        `tell` hears sentences for people while it lasts. Raises nothing but CancelledError and defects: what goes
+        wrong is an outcome for the model.
+        """
+        ...
+
+
+class NoTools:
+    """The toolbox of a run that may call none."""
+
+    is_reachable = True
+
+    async def describe(self) -> Sequence[ToolDescription]:
+        """None."""
+        return ()
+
+    async def invoke(self, call: ToolCall, *, key: str, tell: Callable[[str], None]) -> ToolOutcome:
+        """See Toolbox."""
+        return ToolOutcome(f"There is no tool {call['name']!r} here.", is_error=True)
