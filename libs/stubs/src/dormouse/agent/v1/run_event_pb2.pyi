@@ -116,7 +116,8 @@ class RunEvent(_message.Message):
     """One entry of a run's log.
 
     A log starts with run_started, and ends with exactly one terminal event: run_finished, run_failed, run_cancelled or
-    run_interrupted. Only run_interrupted may be followed by more: by run_resumed, when the questions have been answered.
+    run_interrupted. Only run_interrupted may be followed by more: by run_resumed, when the questions have been answered, or
+    by run_cancelled, when nobody is to answer them any more.
     agent_fn sends events without seq and time; the edge, which owns the log, gives them both.
     """
 

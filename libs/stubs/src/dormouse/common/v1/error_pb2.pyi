@@ -39,6 +39,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Another run holds the thread."""
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 11
     """The thing is in a state that does not allow this, for instance a finished run that is to be cancelled."""
+    ERROR_REASON_ARTIFACT_NOT_FOUND: _ErrorReason.ValueType  # 12
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 20
     """Who calls."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 21
@@ -80,6 +81,7 @@ ERROR_REASON_THREAD_BUSY: ErrorReason.ValueType  # 10
 """Another run holds the thread."""
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 11
 """The thing is in a state that does not allow this, for instance a finished run that is to be cancelled."""
+ERROR_REASON_ARTIFACT_NOT_FOUND: ErrorReason.ValueType  # 12
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 20
 """Who calls."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 21
