@@ -1,32 +1,20 @@
 """Threads in Postgres: LangGraph's saver on a small pool, one saver a run."""
 
-import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-import psycopg
 from dormouse_runtime.errors import DormouseError
+from dormouse_runtime.postgres import Database
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolClosed
 
 from agent_fn import errors
 from agent_fn.runs import ThreadRef
 from agent_fn.threads.store import ThreadState
 
 _logger = logging.getLogger(__name__)
-T = TypeVar("T")
-Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
-
-_CONNECTIONS = 8
-_WAITING = 1024
-_CONNECT_S = 2
-_POOL_S = 2.0
-_STATEMENT_S = 3.0
-_IDLE_S = 60.0
 # Keys of a checkpoint's metadata: whose it is, and what that run went on from.
 _RUN_ID = "dormouse_run_id"
 _BASE = "dormouse_base"
@@ -47,75 +35,6 @@ _PRUNE = (
 )
 
 
-class Database:
-    """A small pool, and the limit of time for everything that is asked of it."""
-
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
-        self._given_up: set[asyncio.Task[Any]] = set()
-
-    @classmethod
-    async def open(cls, url: str) -> "Database":
-        """Connects to nothing yet: a database that is away stops neither start nor stateless chat."""
-        pool: Pool = AsyncConnectionPool(
-            url,
-            connection_class=psycopg.AsyncConnection[DictRow],
-            min_size=0,
-            max_size=_CONNECTIONS,
-            max_waiting=_WAITING,
-            max_idle=_IDLE_S,
-            timeout=_POOL_S,
-            # Attempts to connect are given up soon and made anew by the next call: healing waits for no back-off.
-            reconnect_timeout=_CONNECT_S,
-            # Without this a restarted database fails one call for each connection from before.
-            check=AsyncConnectionPool.check_connection,
-            # Names of prepared statements would clash behind a pooler.
-            kwargs={
-                "autocommit": True,
-                "row_factory": dict_row,
-                "prepare_threshold": None,
-                "connect_timeout": _CONNECT_S,
-            },
-            name="threads",
-            open=False,
-        )
-        await pool.open(wait=False)
-        return cls(pool)
-
-    async def aclose(self) -> None:
-        """Closes all connections."""
-        for task in self._given_up:
-            task.cancel()
-        await self.pool.close(timeout=_STATEMENT_S)
-
-    async def answer(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the database answers, if it does so within 3 s. Errors: DATABASE_UNAVAILABLE.
-
-        As a task of its own, because psycopg's calls do not end by being cancelled when a server is frozen.
-        """
-        task = asyncio.create_task(work)
-        try:
-            await asyncio.wait([task], timeout=_STATEMENT_S)
-        finally:
-            if not task.done():
-                self._given_up.add(task)
-                task.add_done_callback(self._forget)
-                task.cancel()
-        if not task.done():
-            _logger.warning("the database does not answer in time")
-            raise errors.database_unavailable()
-        try:
-            return task.result()
-        except (psycopg.OperationalError, PoolClosed) as error:
-            _logger.warning("the database does not answer", extra={"error": type(error).__name__})
-            raise errors.database_unavailable() from error
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._given_up.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _logger.debug("what was given up has failed", extra={"error": type(error).__name__})
-
-
 class PostgresThreads:
     """See store.Threads."""
 
@@ -125,7 +44,7 @@ class PostgresThreads:
     @classmethod
     async def open(cls, url: str) -> "PostgresThreads":
         """Makes the pool."""
-        return cls(await Database.open(url))
+        return cls(await Database.open(url, name="threads", refusal=errors.database_unavailable().message))
 
     async def aclose(self) -> None:
         """Closes all connections."""
