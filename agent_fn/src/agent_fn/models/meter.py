@@ -1,13 +1,13 @@
 """Measures model calls: Prometheus numbers of all, a gen_ai span of each."""
 
 import time
-from bisect import bisect_left
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from dormouse_runtime import gen_ai, telemetry
 from dormouse_runtime.errors import DormouseError
+from dormouse_runtime.metrics import Histogram
 from dormouse_runtime.telemetry import Span, Value
 
 from agent_fn.models.port import Completion, ModelCall
@@ -22,35 +22,14 @@ _OK: Final = "ok"
 _CANCELLED: Final = "cancelled"
 
 
-class _Histogram:
-    __slots__ = ("_bounds", "_counts", "_sum")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self._counts[bisect_left(self._bounds, seconds)] += 1
-        self._sum += seconds
-
-    def exported(self) -> tuple[list[tuple[str, float]], float]:
-        """Cumulative buckets and the sum, as prometheus_client wants them."""
-        total, buckets = 0, []
-        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
-            total += count
-            buckets.append((bound, float(total)))
-        return buckets, self._sum
-
-
 class _ModelNumbers:
     __slots__ = ("completion_tokens", "first_token", "in_flight", "outcomes", "prompt_tokens", "seconds")
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.outcomes: dict[str, int] = {}
-        self.seconds = _Histogram(_CALL_BUCKETS)
-        self.first_token = _Histogram(_FIRST_TOKEN_BUCKETS)
+        self.seconds = Histogram(_CALL_BUCKETS)
+        self.first_token = Histogram(_FIRST_TOKEN_BUCKETS)
         self.prompt_tokens = 0
         self.completion_tokens = 0
 

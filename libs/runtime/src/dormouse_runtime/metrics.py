@@ -31,16 +31,38 @@ class Collector(Protocol):
     def collect(self) -> Iterator[Metric]: ...
 
 
+class Histogram:
+    """Durations by their upper bounds, in seconds."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._sum += seconds
+
+    def exported(self) -> tuple[list[tuple[str, float]], float]:
+        """Cumulative buckets and the sum, as prometheus_client wants them."""
+        total, buckets = 0, []
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        return buckets, self._sum
+
+
 class MethodMetrics:
     """What happened to one RPC method."""
 
-    __slots__ = ("buckets", "codes", "in_flight", "seconds")
+    __slots__ = ("codes", "in_flight", "seconds")
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.codes: dict[str, int] = {}
-        self.buckets = [0] * (len(_BUCKETS) + 1)
-        self.seconds = 0.0
+        self.seconds = Histogram(_BUCKETS)
 
     def started(self) -> None:
         self.in_flight += 1
@@ -48,8 +70,7 @@ class MethodMetrics:
     def finished(self, code: str, seconds: float) -> None:
         self.in_flight -= 1
         self.codes[code] = self.codes.get(code, 0) + 1
-        self.buckets[bisect_left(_BUCKETS, seconds)] += 1
-        self.seconds += seconds
+        self.seconds.observe(seconds)
 
 
 class RpcMetrics:
@@ -74,11 +95,7 @@ class RpcMetrics:
             for code, count in method.codes.items():
                 handled.add_metric([name, code], count)
             in_flight.add_metric([name], method.in_flight)
-            total, buckets = 0, []
-            for bound, count in zip((*map(str, _BUCKETS), "+Inf"), method.buckets, strict=True):
-                total += count
-                buckets.append((bound, float(total)))
-            seconds.add_metric([name], buckets, method.seconds)
+            seconds.add_metric([name], *method.seconds.exported())
         yield handled
         yield seconds
         yield in_flight
