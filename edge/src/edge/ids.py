@@ -8,10 +8,11 @@ from typing import Final
 
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _LENGTH: Final = 24
-_FORM: Final = re.compile(r"(thread|run)_[0-9A-Za-z]{24}")
+_FORM: Final = re.compile(r"(thread|run|art)_[0-9A-Za-z]{24}")
 
 THREAD_PATTERN: Final = r"^thread_[0-9A-Za-z]{24}$"
 RUN_PATTERN: Final = r"^run_[0-9A-Za-z]{24}$"
+ARTIFACT_PATTERN: Final = r"^art_[0-9A-Za-z]{24}$"
 
 
 def new_thread_id() -> str:
@@ -50,3 +51,8 @@ def is_thread_id(text: str) -> bool:
 def is_run_id(text: str) -> bool:
     """Whether a run could have this id."""
     return text.startswith("run_") and _FORM.fullmatch(text) is not None
+
+
+def is_artifact_id(text: str) -> bool:
+    """Whether an artifact could have this id."""
+    return text.startswith("art_") and _FORM.fullmatch(text) is not None

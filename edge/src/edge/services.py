@@ -14,6 +14,7 @@ from dormouse_runtime.identity import TokenIssuer
 from fastapi import Request
 
 from .agents import AgentDirectory
+from .artifacts import ArtifactStore, open_artifacts
 from .auth.authenticator import Authenticator
 from .database import Database
 from .health import Health
@@ -35,6 +36,7 @@ class Services:
     tools: ToolClient
     threads: ThreadStore
     runs: RunEngine
+    artifacts: ArtifactStore
     health: Health
 
 
@@ -61,6 +63,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         stack.push_async_callback(agents.close)
         tools = ToolClient(_open_tools(settings, stack), issuer)
         stack.push_async_callback(tools.close)
+        artifacts = await stack.enter_async_context(open_artifacts(database, settings.redis_url))
         engine_settings = EngineSettings(
             redis_url=settings.redis_url,
             # A process that is restarted under its old name must find its own runs abandoned.
@@ -89,6 +92,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
                 tools=tools,
                 threads=ThreadStore(database),
                 runs=runs,
+                artifacts=artifacts,
                 health=health,
             )
         finally:

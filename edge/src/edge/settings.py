@@ -68,7 +68,9 @@ class Settings(BaseSettings):
     )
     """Names this process among the edge's replicas."""
     run_log_ttl_s: Annotated[int, Field(ge=1)] = 3600
-    """How long the log of a finished run can be read again."""
+    """How long the log of a finished run stays in Redis."""
+    run_log_days: Annotated[int, Field(ge=1)] = 30
+    """How long the log of a stored run stays in Postgres, and how long an interrupted run waits for answers."""
     lease_s: Annotated[float, Field(gt=0)] = 5
     """How long a replica may be silent before another takes its runs over."""
     shutdown_delay_s: Annotated[float, Field(ge=0)] = 0

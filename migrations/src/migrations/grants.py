@@ -7,8 +7,12 @@ from psycopg import sql
 
 log = logging.getLogger("migrations")
 
-WRITABLE = ("threads", "runs", "checkpoints", "checkpoint_blobs", "checkpoint_writes")
+WRITABLE = (
+    *("threads", "runs", "run_logs", "artifacts", "artifact_versions"),
+    *("checkpoints", "checkpoint_blobs", "checkpoint_writes"),
+)
 READABLE = ("tenants", "api_keys", "checkpoint_migrations", "alembic_version")
+CALLABLE = ("prune_run_logs", "resumed_runs")
 
 
 def grant(connection: psycopg.Connection, role: str) -> None:
@@ -27,4 +31,6 @@ def grant(connection: psycopg.Connection, role: str) -> None:
         statement = sql.SQL("grant {} on {} to {}")
         listed = sql.SQL(", ").join(sql.Identifier(table) for table in tables)
         connection.execute(statement.format(sql.SQL(rights), listed, name))
+    functions = sql.SQL(", ").join(sql.Identifier(function) for function in CALLABLE)
+    connection.execute(sql.SQL("grant execute on function {} to {}").format(functions, name))
     connection.execute(sql.SQL("grant usage on schema public to {}").format(name))

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 from dormouse.agent.v1.run_event_pb2 import CancelCause, RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
@@ -126,8 +126,9 @@ class RunEngine:
         return own.run_id
 
     async def events(self, tenant: str, run_id: str, after: int = 0) -> AsyncGenerator[Sequence[RunEvent], None]:
-        """Yields the run's events behind `after`, in batches as they come; ends after the terminal event.
+        """Yields the run's events behind `after`, in batches as they come; ends at the event at which the log stands.
 
+        A run_interrupted that has been answered, or cancelled, is passed over: it is never the last of a batch.
         Errors: RUN_NOT_FOUND, also for a run whose log has expired; CACHE_UNAVAILABLE when only Redis could tell.
         """
         if execution := self._execution(tenant, run_id):
@@ -192,6 +193,36 @@ class RunEngine:
                 while (record := await self.get(tenant, run_id)).status.is_active:
                     await asyncio.sleep(0.02)
         return record
+
+    async def resume(
+        self,
+        tenant: str,
+        run_id: str,
+        answers: Mapping[str, Any],
+        *,
+        on_disconnect: OnDisconnect | None = None,
+    ) -> int:
+        """Lets an interrupted run go on with a person's answers; returns the seq behind which its new events come.
+
+        answers: by the id of the interrupt, whatever its schema wants; all open interrupts at once. Sent twice, also at
+        the same time and to several replicas, it acts once and returns the same. on_disconnect: takes the place of the
+        run's own, from now on; who answers without following the run wants `continue`.
+        Errors: RUN_NOT_FOUND; CONFLICT: the run is not interrupted, or has been answered otherwise; INVALID_ARGUMENT:
+        an interrupt has no answer, an answer no interrupt, or one is not what its interrupt wants;
+        DATABASE_UNAVAILABLE.
+        """
+        raise NotImplementedError
+
+    async def interrupted_run(self, tenant: str, thread_id: str) -> RunRecord | None:
+        """The run that waits for answers on a thread. Errors: DATABASE_UNAVAILABLE."""
+        raise NotImplementedError
+
+    async def trace_events(self, tenant: str, run_id: str) -> Sequence[RunEvent]:
+        """The run's whole log as it stands, from wherever it is.
+
+        Errors: RUN_NOT_FOUND, also for a run whose log has expired; CACHE_UNAVAILABLE, DATABASE_UNAVAILABLE.
+        """
+        raise NotImplementedError
 
     async def client_gone(self, tenant: str, run_id: str) -> None:
         """The client that started the run went away before its end: what then happens is the run's on_disconnect."""

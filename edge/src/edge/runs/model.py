@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from dormouse.agent.v1.agent_pb2 import GenerationOptions
 from dormouse.agent.v1.message_pb2 import ClientTool, Message
+from dormouse.agent.v1.run_event_pb2 import Interrupt
 
 
 class RunStatus(StrEnum):
@@ -21,8 +22,13 @@ class RunStatus(StrEnum):
 
     @property
     def is_active(self) -> bool:
-        """Whether the run still holds its thread."""
+        """Whether something executes the run, or will by itself."""
         return self in (RunStatus.QUEUED, RunStatus.RUNNING)
+
+    @property
+    def holds_thread(self) -> bool:
+        """Whether no other run may start on the run's thread. One that waits for a person's answers holds it too."""
+        return self.is_active or self is RunStatus.INTERRUPTED
 
 
 class OnDisconnect(StrEnum):
@@ -46,6 +52,17 @@ class MultitaskStrategy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may use up before its agent has to answer with what it has. 0: the agent's default, also the most."""
+
+    iterations: int = 0
+    """Turns of the model."""
+    tool_calls: int = 0
+    tokens: int = 0
+    """Prompt and completion of all model calls together."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunSpec:
     """What a client asked for, independent of the protocol it asked in."""
 
@@ -58,6 +75,11 @@ class RunSpec:
     """Empty: the agent's default."""
     options: GenerationOptions | None = None
     client_tools: Sequence[ClientTool] = ()
+    tools: Sequence[str] | None = None
+    """Names of the agent's tools that the run may use, which may be none. None: all of them."""
+    limits: Limits | None = None
+    can_interrupt: bool = False
+    """Whether a person can be asked, and answer later with `resume`. Counts for stored runs only."""
     thread_id: str | None = None
     from_empty: bool = False
     """Whether what the thread holds is dropped first: the input is the whole conversation then."""
@@ -127,6 +149,8 @@ class RunRecord:
     """`stop`, `length` or `tool_calls`, once completed."""
     error: RunError | None = None
     usage: Usage = field(default_factory=Usage)
+    interrupts: Sequence[Interrupt] = ()
+    """The open questions of an interrupted run; none in any other state."""
 
 
 @dataclass(frozen=True, slots=True)

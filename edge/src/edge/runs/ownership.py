@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dormouse.agent.v1.agent_pb2 import ThreadRef
+from dormouse.agent.v1.agent_pb2 import RunLimits, ThreadRef, ToolSelection
 from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
 from dormouse.agent.v1.message_pb2 import Message
 
 from edge.ids import new_run_id
 
-from .model import OnDisconnect, RunSpec
+from .model import Limits, OnDisconnect, RunSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Ownership:
 
 def begin_ownership(spec: RunSpec) -> Ownership:
     """A new run of this replica: gives it an id, and its messages ids that are the same in every attempt."""
-    run_id = new_run_id()
+    run_id, stored = new_run_id(), spec.stored or spec.thread_id is not None
     request = ExecuteRequest(
         run_id=run_id,
         agent_id=spec.agent_id,
@@ -45,6 +45,9 @@ def begin_ownership(spec: RunSpec) -> Ownership:
         thread=_thread_ref(spec),
         options=spec.options,
         client_tools=spec.client_tools,
+        tools=None if spec.tools is None else ToolSelection(names=spec.tools),
+        limits=_limits(spec.limits),
+        can_interrupt=spec.can_interrupt and stored,
     )
     return Ownership(
         run_id=run_id,
@@ -54,10 +57,16 @@ def begin_ownership(spec: RunSpec) -> Ownership:
         request=request,
         on_disconnect=spec.on_disconnect,
         may_replace=spec.may_replace,
-        stored=spec.stored or spec.thread_id is not None,
+        stored=stored,
         request_id=spec.request_id,
         created_at=datetime.now(UTC),
     )
+
+
+def _limits(limits: Limits | None) -> RunLimits | None:
+    if limits is None:
+        return None
+    return RunLimits(iterations=limits.iterations, tool_calls=limits.tool_calls, tokens=limits.tokens)
 
 
 def _thread_ref(spec: RunSpec) -> ThreadRef | None:
