@@ -11,6 +11,7 @@ from agent_fn.agents.context import RunContext
 from agent_fn.agents.patience import Patience
 from agent_fn.conversation import Message
 from agent_fn.events import Event, StepFinished, StepStarted, UsageReported
+from agent_fn.generation import GenerationOptions
 from agent_fn.models.port import Capability, Completion, ModelCall
 
 # An answer that never ends would else fill the context.
@@ -31,7 +32,13 @@ class Answered:
 
 
 async def ask_json(
-    context: RunContext, *, step_id: str, step_name: str, messages: Sequence[Message], schema: Mapping[str, Any]
+    context: RunContext,
+    *,
+    step_id: str,
+    step_name: str,
+    messages: Sequence[Message],
+    schema: Mapping[str, Any],
+    max_tokens: int = _MOST_TOKENS,
 ) -> Answered:
     """Asks the run's model for an object that fits the schema, which is the model server's to enforce: check values.
 
@@ -42,7 +49,7 @@ async def ask_json(
     ending: list[Event] = []
     value: Mapping[str, Any] | None = None
     for _ in range(_TRIES):
-        text, completion = await _answer(context, messages, schema)
+        text, completion = await _answer(context, messages, _options(context, schema, max_tokens))
         context.progress.tokens += completion.prompt_tokens + completion.completion_tokens
         ending.append(_usage(context.model.name, completion))
         value = _object(text)
@@ -52,9 +59,9 @@ async def ask_json(
 
 
 async def _answer(
-    context: RunContext, messages: Sequence[Message], schema: Mapping[str, Any]
+    context: RunContext, messages: Sequence[Message], options: GenerationOptions
 ) -> tuple[str, Completion]:
-    call = ModelCall(context.model.name, messages, _options(context, schema))
+    call = ModelCall(context.model.name, messages, options)
     parts: list[str] = []
     async with (
         Patience(context.models, call.model, context.flow) as patience,
@@ -68,14 +75,14 @@ async def _answer(
     raise AssertionError("an answer ends with its completion")
 
 
-def _options(context: RunContext, schema: Mapping[str, Any]) -> Any:
+def _options(context: RunContext, schema: Mapping[str, Any], max_tokens: int) -> GenerationOptions:
     options = context.options
     can_think = not context.model.capabilities or Capability.THINKING in context.model.capabilities
     return replace(
         options,
         response_json_schema=orjson.dumps(schema).decode(),
         stop=(),
-        max_tokens=_MOST_TOKENS,
+        max_tokens=max_tokens,
         reasoning=options.reasoning if can_think else None,
     )
 

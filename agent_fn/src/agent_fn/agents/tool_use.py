@@ -49,8 +49,15 @@ async def run_calls(
     once. Raises Interrupted, after the others have ended, where people have to approve some of them, and HandingOff
     where the attempt's time is used up; both leave the results that there are in the log.
     """
-    turn = _Turn(context, calls, tools, step)
-    return await turn.run()
+    outcomes = await run_for_outcomes(context, calls, tools, step=step)
+    return [tool_message(call, outcome.content) for call, outcome in zip(calls, outcomes, strict=True)]
+
+
+async def run_for_outcomes(
+    context: RunContext, calls: Sequence[ToolCall], tools: ToolSet, *, step: StepStarted | None = None
+) -> list[ToolOutcome]:
+    """Like run_calls, for agents that look into what the calls brought."""
+    return await _Turn(context, calls, tools, step).run()
 
 
 def tell_calls(context: RunContext, calls: Sequence[ToolCall]) -> None:
@@ -99,8 +106,8 @@ class _Turn:
         self._interrupts: list[Interrupt] = []
         self._handing_off = False
 
-    async def run(self) -> list[Message]:
-        """See run_calls."""
+    async def run(self) -> list[ToolOutcome]:
+        """See run_for_outcomes."""
         known = {call["id"] for call in self._calls if self._is_recovered(call)}
         if len(known) < len(self._calls) and self._step is not None:
             self._context.flow.put([self._step])
@@ -123,7 +130,7 @@ class _Turn:
                 arguments, has_side_effects = self._remembered[call["id"]]
                 outcome = self._outcomes[call["id"]]
                 self._context.history.brought(call["name"], arguments, outcome, changes=has_side_effects)
-        return [tool_message(call, self._outcomes[call["id"]].content) for call in self._calls]
+        return [self._outcomes[call["id"]] for call in self._calls]
 
     def _is_recovered(self, call: ToolCall) -> bool:
         known = self._context.recovery.tool_call(call["id"])
@@ -210,8 +217,8 @@ class _Turn:
             outcome = replace(outcome, content=_cut(outcome.content, self._characters))
         self._outcomes[call["id"]] = outcome
         events: list[Event] = [
-            *outcome.events,
             ToolResult(call["id"], outcome.content, outcome.is_error, outcome.outcome_unknown, outcome.duration_ms),
+            *outcome.events,
         ]
         if self._step is not None and len(self._outcomes) == len(self._calls):
             events.append(StepFinished(self._step.step_id, self._step.name))
