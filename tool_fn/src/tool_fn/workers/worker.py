@@ -13,6 +13,7 @@ from typing import Final
 from tool_fn.tool import ToolError
 from tool_fn.workers.errors import TimeLimitError, WorkerLostError, WorkerUnavailableError
 from tool_fn.workers.kind import WorkerKind
+from tool_fn.workers.pipes import Pipes
 from tool_fn.workers.protocol import HELLO, REPLY_HEAD, REQUEST_HEAD, TICKET_BYTES, Reply
 
 _logger = logging.getLogger(__name__)
@@ -36,15 +37,17 @@ _OPTIONS: Final = ("-I", "-X", "utf8")
 class Worker:
     """A child process that is ready for requests. Not for two at the same time."""
 
-    def __init__(self, kind: WorkerKind, process: asyncio.subprocess.Process, missing: list[str]) -> None:
+    def __init__(self, kind: WorkerKind, process: asyncio.subprocess.Process, pipes: Pipes) -> None:
         self.kind = kind
-        self.missing = missing  # protections that this system does not offer
+        self.missing: list[str] = []  # protections that this system does not offer
         self.usable = True  # False: end it and take another
         self._process = process
+        self._pipes = pipes
 
     @classmethod
     async def start(cls, kind: WorkerKind) -> "Worker":
         """Start one and wait until it is ready. WorkerUnavailableError when that fails; the log says why."""
+        pipes = await Pipes.open()
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -53,17 +56,22 @@ class Worker:
                 "tool_fn.workers.child",
                 kind.module,
                 _options(kind),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
+                stdin=pipes.child_reads,
+                stdout=pipes.child_writes,
                 stderr=asyncio.subprocess.DEVNULL,
                 env=_environment(os.environ),
                 cwd="/",
                 start_new_session=True,  # the terminal's Ctrl-C is for the function
             )
-        except OSError as error:
+        except BaseException as error:
+            pipes.close()
+            if not isinstance(error, OSError):
+                raise
             _logger.error("a worker cannot be started", extra={"worker": kind.name, "reason": str(error)})
             raise _unavailable(kind) from error
-        worker = cls(kind, process, [])
+        finally:
+            pipes.close_child_ends()
+        worker = cls(kind, process, pipes)
         try:
             await worker._hello()
         except BaseException:
@@ -89,11 +97,9 @@ class Worker:
         ticket = secrets.token_bytes(TICKET_BYTES)
         try:
             async with asyncio.timeout(time_limit_s):
-                stdin = self._process.stdin
-                assert stdin is not None
-                stdin.write(REQUEST_HEAD.pack(ticket, time_limit_s, len(request)))
-                stdin.write(request)
-                await stdin.drain()
+                self._pipes.writer.write(REQUEST_HEAD.pack(ticket, time_limit_s, len(request)))
+                self._pipes.writer.write(request)
+                await self._pipes.writer.drain()
                 reply, body = await self._read(ticket, self.kind.answer_bytes)
         except TimeoutError as error:
             raise TimeLimitError(f"Stopped: this took longer than {time_limit_s:g} s.") from error
@@ -123,8 +129,7 @@ class Worker:
 
     async def wait(self) -> int:
         """Until the process is gone: its exit code, negative for a signal."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._pipes.close()
         return await self._process.wait()
 
     async def _hello(self) -> None:
@@ -146,14 +151,13 @@ class Worker:
         self.missing = json.loads(body)
 
     async def _read(self, ticket: bytes, limit: int) -> tuple[Reply, bytes]:
-        stdout = self._process.stdout
-        assert stdout is not None
-        answered, reply, length = REPLY_HEAD.unpack(await stdout.readexactly(REPLY_HEAD.size))
+        reader = self._pipes.reader
+        answered, reply, length = REPLY_HEAD.unpack(await reader.readexactly(REPLY_HEAD.size))
         known = answered == ticket and reply <= Reply.ERROR | Reply.DEFECT | Reply.LAST
         if not known or length > max(limit, _HELLO_BYTES):
             _logger.error("a worker answered nonsense", extra={"worker": self.kind.name})
             raise WorkerLostError("The tool broke off without an answer. Try something simpler.")
-        return Reply(reply), await stdout.readexactly(length)
+        return Reply(reply), await reader.readexactly(length)
 
     async def _lost(self) -> WorkerLostError:
         self.kill()
