@@ -9,8 +9,10 @@ import orjson
 
 from devstack.model_server.calls import Call, Turn
 from devstack.model_server.catalog import Model
+from devstack.model_server.dialogue import task_of
 from devstack.model_server.frames import Answer
-from devstack.model_server.prose import answer_from_tools, answer_in_prose, question_of, simulated_text, thoughts
+from devstack.model_server.prose import answer_in_prose, simulated_text, thoughts
+from devstack.model_server.reports import report
 from devstack.model_server.tokens import count_tokens, split_tokens
 from devstack.model_server.tool_choice import chosen_calls
 from devstack.model_server.values import ValueMaker
@@ -48,31 +50,18 @@ def _whole(model: Model, call: Call, simulated_tokens: int) -> Answer:
         return Answer(_formatted(call), thinking)
     if calls := chosen_calls(call):
         return Answer("", thinking, calls)
-    results = _tool_results(call)
-    return Answer(answer_from_tools(call, results) if results else answer_in_prose(call), thinking)
+    task = task_of(call.turns)
+    return Answer(report(task.request, task.results) if task.results else answer_in_prose(call), thinking)
 
 
 def _formatted(call: Call) -> str:
-    question = question_of(call.turns)
-    results = " ".join(turn.content for turn in _tool_results(call))
+    task = task_of(call.turns)
+    results = " ".join(result.content for result in task.results)
     if isinstance(call.format, Mapping):
-        value = ValueMaker(f"{question} {results}".strip(), call.format).value(call.format)
+        value = ValueMaker(f"{task.request} {results}".strip(), call.format).value(call.format)
     else:
-        value = {"question": question, "answer": results or answer_in_prose(call)}
+        value = {"question": task.request, "answer": results or answer_in_prose(call)}
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-def _tool_results(call: Call) -> list[Turn]:
-    """What tools have returned since the user spoke last."""
-    results: list[Turn] = []
-    named: list[str] = []
-    for turn in call.turns:
-        if turn.role == "user":
-            results.clear()
-        named += [str(item.get("function", {}).get("name", "")) for item in turn.tool_calls]
-        if turn.role == "tool":
-            results.append(turn if turn.tool_name or not named else replace(turn, tool_name=named[-1]))
-    return results
 
 
 def _stopped(whole: Answer, stops: tuple[str, ...]) -> Answer:

@@ -10,10 +10,11 @@ import re
 from collections.abc import Sequence
 
 from devstack.model_server.calls import Call, Turn
+from devstack.model_server.dialogue import question_of
+from devstack.model_server.reports import shortened
 from devstack.model_server.words import sentences, stems, topic_words
 
 MAX_WORDS = 20_000
-MAX_QUESTION = 20_000
 MAX_PASSAGES = 200_000
 _WHO = re.compile(
     r"\b(?:who|what) (?:exactly )?are you\b|\bwho is this\b|\byour name\b|\bwhat (?:model|llm|ai) (?:are|is)\b"
@@ -64,11 +65,6 @@ def simulated_text(tokens: int) -> str:
     return " ".join(f"w{number}" for number in range(1, tokens + 1))
 
 
-def question_of(turns: Sequence[Turn]) -> str:
-    """What the user said last, up to 20,000 characters of it."""
-    return next((turn.content for turn in reversed(turns) if turn.role == "user"), "")[:MAX_QUESTION].strip()
-
-
 def introduction(model: str) -> str:
     """What the model says it is."""
     name = model.removesuffix(":latest")
@@ -77,6 +73,16 @@ def introduction(model: str) -> str:
         "makes my answers from the words of the question, so that the platform around me can be developed and tested "
         "without a GPU. Start Ollama with a model of your choice and Dormouse will use that one instead."
     )
+
+
+def is_about_the_model(question: str) -> bool:
+    """Whether somebody asks the model what it is, or only greets it."""
+    return bool(_WHO.search(question) or (_GREETING.match(question) and len(question.split()) <= 4))
+
+
+def is_echo(question: str) -> bool:
+    """Whether the model is to repeat or to count something."""
+    return bool(_ECHO.match(question) or _COUNT.search(question))
 
 
 def answer_in_prose(call: Call) -> str:
@@ -96,16 +102,6 @@ def answer_in_prose(call: Call) -> str:
     if quoted := quotation(call.turns, question):
         return quoted
     return _made_up(call, question)
-
-
-def answer_from_tools(call: Call, results: Sequence[Turn]) -> str:
-    """The answer once tools have given their results."""
-    said = [f"{turn.tool_name or 'The tool'} returned: {_shortened(turn.content, 600)}." for turn in results]
-    return (
-        f"{_asked(call, 160)} "
-        + " ".join(said)
-        + (" That is all I have to go on: I am a development model and only repeat what the tools say.")
-    )
 
 
 def thoughts(call: Call) -> str:
@@ -160,7 +156,7 @@ def _made_up(call: Call, question: str) -> str:
     spoken = "\x00".join(f"{turn.role}\x01{turn.content}" for turn in call.turns)
     seed = hashlib.blake2b(f"{call.seed}\x00{spoken}".encode(errors="replace"), digest_size=8).digest()
     choice = random.Random(seed)  # noqa: S311 - the same question must always get the same answer
-    topics = topic_words(_shortened(question, 2000)) or ["silence"]
+    topics = topic_words(shortened(question, 2000)) or ["silence"]
     templates = list(_TALE if _STORY.search(question) else _EXPLANATION)
     choice.shuffle(templates)
     length = _LENGTH.search(question)
@@ -179,10 +175,5 @@ def _made_up(call: Call, question: str) -> str:
 
 
 def _asked(call: Call, limit: int) -> str:
-    question = _shortened(question_of(call.turns), limit)
+    question = shortened(question_of(call.turns), limit)
     return f"You asked: “{question}”" + ("" if question.endswith(("?", "!", ".", "…")) else ".")
-
-
-def _shortened(text: str, limit: int) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

@@ -1,20 +1,19 @@
-"""Chooses the tools that fit a question and fills in their arguments."""
+"""Chooses the tools that fit a conversation and fills in their arguments."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from devstack.model_server.calls import Call
-from devstack.model_server.prose import question_of
-from devstack.model_server.values import ValueMaker
-from devstack.model_server.words import stems, words
+from devstack.model_server.dialogue import Task, task_of
+from devstack.model_server.prose import is_about_the_model, is_echo
+from devstack.model_server.understanding.choice import Wanted, arguments_for, repeated, wanted_calls
+from devstack.model_server.understanding.offers import Offer, offered
 
-_STAGE = re.compile(r"[,;]?\s*\b(?:and )?then\b\s*", re.IGNORECASE)
-_CLAUSE = re.compile(r"[,;]?\s+and\s+|;\s*", re.IGNORECASE)
-_ARITHMETIC = re.compile(r"\d\s*[-+*/^]\s*\d")
+_FOLLOW_UP = re.compile(r"^(?:and|what about|how about|and what about)\s+(?:in |for )?", re.IGNORECASE)
 
 
 def chosen_calls(call: Call) -> tuple[dict[str, Any], ...]:
@@ -24,58 +23,46 @@ def chosen_calls(call: Call) -> tuple[dict[str, Any], ...]:
     """
     if not call.tools:
         return ()
-    made = 0
-    for turn in reversed(call.turns):
-        if turn.role == "user":
-            break
-        made += turn.role == "assistant" and bool(turn.tool_calls)
-    stages = [stage for stage in _STAGE.split(question_of(call.turns)) if stage.strip()]
-    if made >= len(stages):
-        return ()
-    wanted: dict[str, dict[str, Any]] = {}
-    for clause in _CLAUSE.split(stages[made]):
-        function = _fitting(call, clause)
-        if function is not None:
-            parameters = function.get("parameters")
-            arguments = _arguments(parameters if isinstance(parameters, Mapping) else {}, clause)
-            wanted.setdefault(f"{function['name']}{arguments}", {"name": function["name"], "arguments": arguments})
+    task = task_of(call.turns)
+    functions = next_calls(task, offered(call.tools))
     return tuple(
-        {"id": _identity(call, made, index), "function": {"index": index, **function}}
-        for index, function in enumerate(wanted.values())
+        {"id": _identity(task, index), "function": {"index": index, "name": name, "arguments": arguments}}
+        for index, (name, arguments) in enumerate(functions)
     )
 
 
-def _fitting(call: Call, clause: str) -> Mapping[str, Any] | None:
-    """The function that shares the most words with the clause; a word of its name counts three times."""
-    asked = stems(clause)
-    best: Mapping[str, Any] | None = None
-    best_score = 0
-    for tool in call.tools:
-        function = tool["function"]
-        name = str(function.get("name") or "")
-        if not name:
+def next_calls(task: Task, offers: Sequence[Offer]) -> list[tuple[str, dict[str, Any]]]:
+    """The calls of the first stage that is not done, as name and arguments; a call that was made is not made again."""
+    if is_about_the_model(task.request) or is_echo(task.request):
+        return []
+    made = len(task.calls)
+    for stage in _stages(task, offers):
+        if made >= len(stage):
+            made -= len(stage)
             continue
-        named = stems(re.sub(r"(?<=[a-z])(?=[A-Z])|[_\-.]", " ", name))
-        described = stems(str(function.get("description") or ""))
-        score = 3 * len(asked & named) + len(asked & (described - named))
-        if _ARITHMETIC.search(clause) and {"calculat", "calculator", "arithmetic", "math"} & (named | described):
-            score += 3
-        if name.lower() in clause.lower():
-            score += 10
-        if score > best_score:
-            best, best_score = function, score
-    return best if best_score >= 2 or (best_score and len(words(clause)) <= 6) else None
+        calls = [_call(wanted, task) for wanted in stage[made:]]
+        made = 0
+        unlike: list[tuple[str, dict[str, Any]]] = []
+        for call in calls:
+            if call not in unlike and call not in task.calls:
+                unlike.append(call)
+        if unlike:
+            return unlike
+    return []
 
 
-def _arguments(parameters: Mapping[str, Any], clause: str) -> dict[str, Any]:
-    """Required arguments; every argument where the schema requires none."""
-    properties = parameters.get("properties")
-    properties = properties if isinstance(properties, Mapping) else {}
-    required = [name for name in parameters.get("required") or () if name in properties]
-    maker = ValueMaker(clause, parameters)
-    return {name: maker.value(properties[name], name) for name in required or properties}
+def _stages(task: Task, offers: Sequence[Offer]) -> list[list[Wanted]]:
+    stages = wanted_calls(task.request, offers)
+    if not stages and task.before and _FOLLOW_UP.match(task.request):
+        name = _FOLLOW_UP.sub("", task.request)
+        stages = wanted_calls(repeated(task.before, name), offers)
+    return stages
 
 
-def _identity(call: Call, stage: int, index: int) -> str:
-    seed = f"{question_of(call.turns)}\x00{len(call.turns)}\x00{stage}\x00{index}"
+def _call(wanted: Wanted, task: Task) -> tuple[str, dict[str, Any]]:
+    return wanted.tool.name, arguments_for(wanted.tool, wanted.text, task.request, task.results, task.around)
+
+
+def _identity(task: Task, index: int) -> str:
+    seed = f"{task.request}\x00{len(task.calls)}\x00{index}"
     return "call_" + hashlib.blake2b(seed.encode(errors="replace"), digest_size=4).hexdigest()

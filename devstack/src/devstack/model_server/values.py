@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from devstack.model_server.words import stems, topic_words, words
+import orjson
 
-MAX_DEPTH = 12
+from devstack.model_server.schema_shapes import MAX_DEPTH, kind_of, merged, properties_of, required_of, resolved, sized
+from devstack.model_server.understanding.concepts import concepts, name_concepts, name_words
+from devstack.model_server.understanding.earlier import field_of
+from devstack.model_server.understanding.intents import DATE, URL
+from devstack.model_server.understanding.parts import reference_in
+from devstack.model_server.understanding.sayings import PLACE, PROPER, QUOTED, Sayings, json_in
+from devstack.model_server.words import topic_words, words
+
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
-_QUOTED = re.compile(r"[\"“`']([^\"”`']{1,200})[\"”`'](?!\w)")
-_URL = re.compile(r"https?://[^\s<>\"')]+")
-_EXPRESSION = re.compile(r"[-+(]*\d[\d\s.+\-*/^%()]*[\d)]")
-_PROPER = re.compile(r"(?<![.!?] )(?<!^)\b([A-ZÀ-Þ][\w'\u2019-]+(?: [A-ZÀ-Þ][\w'\u2019-]+)*)")
-_PLACE = re.compile(r"\b(?:in|at|near|from|to|for|of) ([A-ZÀ-Þ][\w'\u2019-]+(?:,? [A-ZÀ-Þ][\w'\u2019-]+)*)")
-_DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
+_NEGATION = frozenset({"not", "no", "without", "false", "never", "disable", "off"})
 _FORMATS = {
     "date": "2026-01-01",
     "date-time": "2026-01-01T00:00:00Z",
@@ -30,96 +32,131 @@ _FORMATS = {
     "hostname": "example.com",
 }
 _PATTERN_TRIES = (
-    "a",
-    "A",
-    "0",
-    "1",
-    "ab",
-    "abc",
-    "ABC",
-    "AB",
-    "12",
-    "123",
-    "1234",
-    "12345",
-    "2026-01-01",
-    "a1",
-    "A1",
-    "a-b",
+    *("a", "A", "0", "1", "ab", "abc", "ABC", "AB", "12", "123", "1234", "12345", "2026-01-01", "a1", "A1", "a-b"),
 )
 _WHOLE_TEXT = frozenset(
     {"query", "question", "text", "prompt", "input", "message", "content", "request", "task", "search", "q"}
 )
 _PLACES = frozenset({"city", "location", "place", "country", "town", "region", "address", "destination", "origin"})
+NOTHING: Final = object()
+"""The text offers no value."""
 
 
 class ValueMaker:
     """Makes values out of one text; numbers of the text are used one after the other."""
 
-    def __init__(self, text: str, root: Mapping[str, Any]) -> None:
+    def __init__(self, text: str, root: Mapping[str, Any], said: Sayings | None = None) -> None:
         self._text = text
         self._root = root
-        self._numbers = [float(found) for found in _NUMBER.findall(_URL.sub(" ", _DATE.sub(" ", text)))]
+        self._said = said or Sayings(text)
+        self._numbers = [float(found) for found in _NUMBER.findall(URL.sub(" ", DATE.sub(" ", text)))]
         self._words = set(words(text))
 
     def value(self, schema: object, name: str = "", depth: int = 0) -> Any:
         """A value that is valid against `schema`, as far as a value can be told from common keywords."""
-        schema = self._resolved(schema)
+        schema = resolved(schema, self._root)
         if depth > MAX_DEPTH:
             return None  # it refers to itself without end
         if "const" in schema:
             return schema["const"]
         if isinstance(schema.get("enum"), list) and schema["enum"]:
-            return self._chosen(schema["enum"])
+            chosen = self._chosen(schema["enum"])
+            return schema.get("default", schema["enum"][0]) if chosen is NOTHING else chosen
         for keyword in ("anyOf", "oneOf"):
             if isinstance(options := schema.get(keyword), list) and options:
                 rest = {key: value for key, value in schema.items() if key != keyword}
-                return self.value(_merged([rest, self._resolved(self._simplest(options, depth))]), name, depth + 1)
-        kind = _kind(schema)
+                return self.value(merged([rest, self._simplest(options, depth)]), name, depth + 1)
+        kind = kind_of(schema)
         if kind == "object":
-            return self._object(schema, depth)
+            return self._object(schema, name, depth)
         if kind == "array":
             return self._array(schema, name, depth)
         if kind in ("integer", "number"):
-            return self._number(schema, whole=kind == "integer")
+            return self._number(schema, name, whole=kind == "integer")
         if kind == "boolean":
-            return not self._words & {"not", "no", "without", "false", "never", "disable", "off"}
+            return not self._words & _NEGATION
         return None if kind == "null" else self._string(schema, name)
 
-    def _resolved(self, schema: object, depth: int = 0) -> dict[str, Any]:
-        for _ in range(MAX_DEPTH):
-            if not isinstance(schema, Mapping) or "$ref" not in schema:
-                break
-            target: Any = self._root
-            for step in str(schema["$ref"]).removeprefix("#").strip("/").split("/"):
-                step = step.replace("~1", "/").replace("~0", "~")
-                target = target.get(step, {}) if isinstance(target, Mapping) and step else target
-            target = target if isinstance(target, Mapping) else {}
-            schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
-        if not isinstance(schema, Mapping):
-            return {}
-        if isinstance(parts := schema.get("allOf"), list) and depth < MAX_DEPTH:
-            rest = {key: value for key, value in schema.items() if key != "allOf"}
-            return _merged([rest, *(self._resolved(part, depth + 1) for part in parts)])
-        return dict(schema)
+    def offered(self, schema: object, name: str) -> Any:
+        """A value that the text itself offers for an argument that may be left out; NOTHING if it does not."""
+        schema = resolved(schema, self._root)
+        if isinstance(schema.get("enum"), list) and schema["enum"]:
+            return self._chosen(schema["enum"])
+        for keyword in ("anyOf", "oneOf"):
+            if isinstance(options := schema.get(keyword), list):
+                for option in options:
+                    if (
+                        found := self.offered({"description": schema.get("description"), **option}, name)
+                    ) is not NOTHING:
+                        return found
+                return NOTHING
+        kind, description = kind_of(schema), str(schema.get("description") or "")
+        if "type" not in schema and kind == "string" and (found := json_in(self._text)):
+            return orjson.loads(found)  # anything fits here
+        if kind == "string":
+            found = self._said.string(name, description)
+            return found if found is not None and self._fits(found, schema) else self._remembered(name, str)
+        if kind in ("integer", "number"):
+            number = self._said.number(name, description)
+            if number is None:
+                return self._remembered(name, int if kind == "integer" else float)
+            return self._bounded(number, schema, whole=kind == "integer")
+        if kind == "boolean":
+            return not self._words & _NEGATION if name_concepts(name) <= concepts(self._text) else NOTHING
+        if kind == "array":
+            return self._listed(schema, name)
+        found = json_in(self._text) if kind == "object" else ""
+        return value if found and isinstance(value := orjson.loads(found), dict) else NOTHING
 
-    def _simplest(self, options: Sequence[object], depth: int) -> object:
+    def _fits(self, text: str, schema: Mapping[str, Any]) -> bool:
+        try:
+            return not schema.get("pattern") or bool(re.search(str(schema["pattern"]), text))
+        except re.error:
+            return False
+
+    def _remembered(self, name: str, kind: type) -> Any:
+        """The value that an earlier result has under this name, where the text speaks of an earlier result."""
+        if not self._said.results or not reference_in(self._text):
+            return NOTHING
+        found = field_of(self._said.results, name)
+        try:
+            return NOTHING if found is None else kind(found)
+        except (TypeError, ValueError):
+            return NOTHING
+
+    def _listed(self, schema: Mapping[str, Any], name: str) -> Any:
+        items = resolved(schema.get("items", {}), self._root)
+        if isinstance(options := items.get("enum"), list):
+            asked = concepts(self._text)
+            return [option for option in options if concepts(str(option)) & asked] or NOTHING
+        if kind_of(items) in ("integer", "number") and len(self._numbers) > 1:
+            return [int(number) if number == int(number) else number for number in self._numbers]
+        if kind_of(items) == "string" and (found := self._said.string(name, str(schema.get("description") or ""))):
+            return [found]
+        if kind_of(items) == "object":
+            offered = {key: self.offered(value, key) for key, value in properties_of(items).items()}
+            offered = {key: value for key, value in offered.items() if value is not NOTHING}
+            return [offered] if offered and set(required_of(items)) <= set(offered) else NOTHING
+        found = json_in(self._text)
+        return value if found and isinstance(value := orjson.loads(found), list) else NOTHING
+
+    def _simplest(self, options: Sequence[object], depth: int) -> dict[str, Any]:
         """The first option that is not null; deep down the first that does not nest any further."""
-        resolved = [self._resolved(option) for option in options]
+        known = [resolved(option, self._root) for option in options]
         if depth >= MAX_DEPTH // 2:
-            flat = [option for option in resolved if _kind(option) not in ("object", "array")]
-            return (flat or resolved)[0]
-        return next((option for option in resolved if _kind(option) != "null"), resolved[0])
+            flat = [option for option in known if kind_of(option) not in ("object", "array")]
+            return (flat or known)[0]
+        return next((option for option in known if kind_of(option) != "null"), known[0])
 
     def _chosen(self, options: Sequence[Any]) -> Any:
-        asked = stems(self._text)
-        best = max(options, key=lambda option: len(asked & stems(str(option))))
-        return best if asked & stems(str(best)) else options[0]
+        asked = concepts(self._text)
+        best = max(options, key=lambda option: len(asked & concepts(name_words(str(option)))))
+        return best if asked & concepts(name_words(str(best))) else NOTHING
 
-    def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
-        properties = schema.get("properties")
-        properties = properties if isinstance(properties, Mapping) else {}
-        required = [key for key in schema.get("required") or () if isinstance(key, str)]
+    def _object(self, schema: Mapping[str, Any], name: str, depth: int) -> dict[str, Any]:
+        properties, required = properties_of(schema), required_of(schema)
+        if not properties and not required and (found := self.offered({"type": "object"}, name)) is not NOTHING:
+            return dict(found)
         wanted: Iterable[str] = properties if depth < MAX_DEPTH // 2 else required
         filled = {key: self.value(properties[key], key, depth + 1) for key in wanted if key in properties}
         rest = schema.get("additionalProperties")
@@ -137,15 +174,15 @@ class ValueMaker:
         items = schema.get("items", {})
         if items is False or depth >= MAX_DEPTH:
             return made
-        resolved = self._resolved(items)
-        if not made and _kind(resolved) == "string" and not {"enum", "const", "format", "pattern"} & set(resolved):
+        item = resolved(items, self._root)
+        if not made and kind_of(item) == "string" and not {"enum", "const", "format", "pattern"} & set(item):
             topics = topic_words(self._text) or ["nothing"]
-            made = [_sized(topic, resolved) for topic in topics[: min(most, max(least, 3))]]
+            made = [sized(topic, item) for topic in topics[: min(most, max(least, 3))]]
         while len(made) < min(most, max(least, 1)):
             made.append(
-                self._another(resolved, name, depth, made)
+                self._another(item, name, depth, made)
                 if schema.get("uniqueItems")
-                else self.value(resolved, name, depth + 1)
+                else self.value(item, name, depth + 1)
             )
         return made
 
@@ -159,12 +196,21 @@ class ValueMaker:
             made += 1
         return made
 
-    def _number(self, schema: Mapping[str, Any], *, whole: bool) -> float | int:
+    def _number(self, schema: Mapping[str, Any], name: str, *, whole: bool) -> float | int:
+        default = schema.get("default")
+        found = self._said.number(name, str(schema.get("description") or ""))
+        if found is None and (known := self._remembered(name, float)) is not NOTHING:
+            found = known
+        if found is None:
+            default = default if isinstance(default, int | float) else 0.0
+            found = self._numbers.pop(0) if self._numbers else float(default)
+        elif found in self._numbers:
+            self._numbers.remove(found)
+        return self._bounded(found, schema, whole=whole)
+
+    def _bounded(self, value: float, schema: Mapping[str, Any], *, whole: bool) -> float | int:
         low = schema.get("minimum", schema.get("exclusiveMinimum"))
         high = schema.get("maximum", schema.get("exclusiveMaximum"))
-        default = schema.get("default")
-        default = float(default) if isinstance(default, int | float) else 0.0
-        value = self._numbers.pop(0) if self._numbers else default
         step = schema.get("multipleOf") or (1 if whole else 0)
         margin = step or 0.5
         if low is not None and (value < low or value == schema.get("exclusiveMinimum")):
@@ -181,80 +227,40 @@ class ValueMaker:
         return int(value) if whole or value == int(value) else value
 
     def _string(self, schema: Mapping[str, Any], name: str) -> str:
-        if pattern := schema.get("pattern"):
-            return self._matching(str(pattern), schema, name)
+        if schema.get("pattern"):
+            return self._matching(schema, name)
         if (wanted := schema.get("format")) in _FORMATS:
-            found = (
-                _URL.search(self._text) if wanted == "uri" else _DATE.search(self._text) if wanted == "date" else None
-            )
-            return found.group() if found else _FORMATS[wanted]
-        return _sized(self._said(name.lower(), str(schema.get("description") or "").lower()), schema)
+            found = self._said.string({"date-time": "date"}.get(str(wanted), str(wanted)))
+            return found or _FORMATS[str(wanted)]
+        return sized(self._meant(name, str(schema.get("description") or "")), schema)
 
-    def _matching(self, pattern: str, schema: Mapping[str, Any], name: str) -> str:
+    def _matching(self, schema: Mapping[str, Any], name: str) -> str:
         tries = [
+            *([said] if (said := self._said.string(name)) is not None else ()),
             *_NUMBER.findall(self._text),
             *self._text.split(),
-            self._said(name, ""),
+            self._meant(name, ""),
             *_PATTERN_TRIES,
             *_FORMATS.values(),
         ]
         least, most = schema.get("minLength", 0), schema.get("maxLength", 10**6)
         try:
-            expression = re.compile(pattern)
+            expression = re.compile(str(schema["pattern"]))
         except re.error:
-            return _sized(self._said(name, ""), schema)
+            return sized(self._meant(name, ""), schema)
         return next((text for text in tries if least <= len(text) <= most and expression.search(text)), "a")
 
-    def _said(self, name: str, description: str) -> str:
-        """The part of the text that an argument of this name most likely means."""
-        text = self._text.strip()
-        parts = set(words(name.replace("_", " ")))
-        if ("url" in parts or "uri" in parts or "link" in parts) and (found := _URL.search(text)):
-            return found.group()
-        if {"date", "day"} & parts and (found := _DATE.search(text)):
-            return found.group()
-        if {"expression", "formula", "calculation", "equation"} & parts and (found := _EXPRESSION.search(text)):
-            return found.group().strip()
-        if found := _QUOTED.search(text):
-            return found.group(1)
-        placed = (parts | set(words(description))) & _PLACES
-        if placed and (found := _PLACE.search(text) or _PROPER.search(text)):
-            return found.group(1)
+    def _meant(self, name: str, description: str) -> str:
+        """What a string of this name means; where nothing is meant, the next best part of the text."""
+        if (known := self._remembered(name, str)) is not NOTHING:
+            return str(known)
+        if (found := self._said.string(name, description)) is not None:
+            return found
+        text, parts = self._text.strip(), set(words(name_words(name)))
+        if quoted := QUOTED.search(text):
+            return quoted.group(1) or quoted.group(2)
+        if (parts | set(words(description))) & _PLACES and (place := PLACE.search(text) or PROPER.search(text)):
+            return place.group(1)
         if parts & _WHOLE_TEXT or not text:
             return text or name or "text"
-        if found := _PROPER.search(text):
-            return found.group(1)
-        return text
-
-
-def _kind(schema: Mapping[str, Any]) -> str:
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        kind = next((option for option in kind if option != "null"), "null")
-    if isinstance(kind, str):
-        return kind
-    if "properties" in schema or "required" in schema or "additionalProperties" in schema:
-        return "object"
-    if "items" in schema or "prefixItems" in schema:
-        return "array"
-    if {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"} & set(schema):
-        return "number"
-    return "string"
-
-
-def _merged(schemas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for schema in schemas:
-        for key, value in schema.items():
-            if key == "properties" and isinstance(merged.get(key), Mapping):
-                merged[key] = {**merged[key], **value}
-            elif key == "required" and isinstance(merged.get(key), list):
-                merged[key] = [*merged[key], *value]
-            else:
-                merged[key] = value
-    return merged
-
-
-def _sized(text: str, schema: Mapping[str, Any]) -> str:
-    least, most = int(schema.get("minLength", 0)), int(schema.get("maxLength", 10**6))
-    return text.ljust(least, ".")[:most]
+        return proper.group(1) if (proper := PROPER.search(text)) else text

@@ -1,0 +1,1 @@
+"""How the development model reads a request: tables of words and patterns, no language and no learning."""

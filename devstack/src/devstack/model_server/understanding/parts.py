@@ -1,0 +1,71 @@
+"""Cuts a request into the pieces that may each ask for something, and says in which order they stand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from devstack.model_server.understanding.shielding import Shielded
+
+_STAGE = re.compile(
+    r"\s*[,;.]?\s*(?:\b(?:and\s+)?(?:then|afterwards|after that|finally)\b"
+    r"|\band\s+(?=(?:use|take|with)\s+(?:that|it|this)\b))[,:]?\s+",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[\"“A-Z0-9\ue000])|\s*\n\s*(?:[-*•]\s+|\d+[.)]\s+)?|\s*;\s+")
+_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
+_JOINT = re.compile(r"\s*,?\s+(?:and|as well as|plus also)\s+(?:also\s+)?|\s*,\s+(?:also\s+)?", re.IGNORECASE)
+_LIST = re.compile(r"\s(?:and|as well as)\s", re.IGNORECASE)
+_REFERENCE = re.compile(
+    r"\b(?:the|its|their|this|that|these|those|both|your) "
+    r"(?:(?:first|second|last|two|previous) )?"
+    r"(?:results?|answers?|outputs?|values?|numbers?|sums?|products?|differences?|findings?|totals?|response)\b"
+    r"|\b(?:that|those|their|his|her|its) (?!is\b|are\b|was\b)[a-z]+\b"
+    r"|\b(?:it|that|this|them|both|those|there)\b(?=\s*(?:$|[,.;:!?]|(?:by|to|with|from|and|plus|minus|times|into|in|as|"
+    r"is|up|on|for|of|over)\b))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a request. `joint` is what stands between it and the piece before it in its sentence, "" if none."""
+
+    text: str
+    joint: str = ""
+
+    @property
+    def refers(self) -> bool:
+        """Whether it speaks of something earlier: "the result", "it"."""
+        return bool(_REFERENCE.search(self.text))
+
+
+def stages(request: str) -> list[list[Piece]]:
+    """The pieces of `request`: what "then" separates comes one after the other, the rest of a stage is side by side."""
+    shielded = Shielded(request)
+    found: list[list[Piece]] = []
+    for stage in _STAGE.split(shielded.text):
+        pieces: list[Piece] = []
+        for sentence in _SENTENCE.split(_BULLET.sub("", stage)):
+            pieces += _pieces(sentence, shielded)
+        if pieces:
+            found.append(pieces)
+    return found
+
+
+def reference_in(text: str) -> re.Match[str] | None:
+    """Where `text` speaks of something earlier."""
+    return _REFERENCE.search(text)
+
+
+def _pieces(sentence: str, shielded: Shielded) -> list[Piece]:
+    is_list = bool(_LIST.search(sentence))
+    pieces: list[Piece] = []
+    start, joint = 0, ""
+    for found in _JOINT.finditer(sentence):
+        if "," in found.group() and "and" not in found.group().lower() and not is_list:
+            continue
+        pieces.append(Piece(shielded.open(sentence[start : found.start()]).strip(), joint))
+        start, joint = found.end(), found.group()
+    pieces.append(Piece(shielded.open(sentence[start:]).strip(), joint))
+    return [piece for piece in pieces if piece.text.strip(" .,;:!?")]
