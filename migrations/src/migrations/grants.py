@@ -9,10 +9,10 @@ log = logging.getLogger("migrations")
 
 WRITABLE = (
     *("threads", "runs", "run_logs", "artifacts", "artifact_versions"),
-    *("checkpoints", "checkpoint_blobs", "checkpoint_writes"),
+    *("checkpoints", "checkpoint_blobs", "checkpoint_writes", "tool_calls"),
 )
 READABLE = ("tenants", "api_keys", "checkpoint_migrations", "alembic_version")
-CALLABLE = ("prune_run_logs", "resumed_runs")
+CALLABLE = ("prune_run_logs", "resumed_runs", "prune_tool_calls")
 
 
 def grant(connection: psycopg.Connection, role: str) -> None:
