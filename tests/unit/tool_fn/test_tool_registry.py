@@ -10,6 +10,8 @@ from tool_fn.config import Config, Secrets
 from tool_fn.means import Means
 from tool_fn.registry import Registry
 from tool_fn.tool import Call, Tool, ToolError
+from tool_fn.web import Guard, Rules, WebClient
+from tool_fn.workers import Workers
 
 ONE_TOOL = """
 from tool_fn.arguments import Arguments
@@ -35,7 +37,7 @@ def tool(name: str, **flags: bool) -> Tool:
 
 
 def means(config: Config | None = None) -> Means:
-    return Means(config or Config(), Secrets({}))
+    return Means(config or Config(), Secrets({}), WebClient(Guard(Rules()), 1000), Workers())
 
 
 class Source:

@@ -12,6 +12,8 @@ import msgspec
 from dormouse_runtime.settings import SettingsError
 from msgspec import Meta
 
+from tool_fn.web.rules import Rules
+
 Url = Annotated[str, Meta(pattern=r"^https?://[^/\s]+\S*$")]
 UrlOrNone = Annotated[str, Meta(pattern=r"^(https?://[^/\s]+\S*)?$")]
 Variable = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -27,13 +29,18 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Http(Section, frozen=True):
     """What tools may reach over HTTP.
 
-    allow: host names, or patterns such as `*.example.org`; empty: every public host. allow_private: host:port that are
-    let through although they are inside. max_bytes: the longest answer that is read.
+    allow: host names, or patterns such as `*.example.org`, with `:port` for other ports than the web's; empty: every
+    public host. allow_private: host:port that are let through although they are inside. max_bytes: the longest answer
+    that is read. contact: an address or URL at which providers reach you, such as Wikimedia asks for.
     """
 
     allow: tuple[Annotated[str, Meta(min_length=1)], ...] = ()
     allow_private: tuple[HostAndPort, ...] = ()
     max_bytes: Annotated[int, Meta(ge=1024, le=100_000_000)] = 1_000_000
+    contact: Annotated[str, Meta(pattern=r"^[ -~]{0,200}$")] = ""
+
+    def __post_init__(self) -> None:
+        Rules.read(self.allow, self.allow_private)
 
 
 class Search(Section, frozen=True):

@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from tool_fn.config import Config, Secrets
+from tool_fn.web import Guard, Rules, WebClient
+from tool_fn.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +19,18 @@ class Means:
 
     config: Config
     secrets: Secrets
+    http: WebClient
+    workers: Workers
     embed_target: str = ""
 
 
 @asynccontextmanager
 async def open_means(config: Config, secrets: Secrets, embed_target: str = "") -> AsyncIterator[Means]:
     """Opens the collaborators and closes them again, the last one first."""
-    async with AsyncExitStack():
-        yield Means(config, secrets, embed_target)
+    async with AsyncExitStack() as stack:
+        rules = Rules.read(config.http.allow, config.http.allow_private)
+        http = WebClient(Guard(rules), config.http.max_bytes, contact=config.http.contact)
+        stack.push_async_callback(http.aclose)
+        workers = Workers()
+        stack.push_async_callback(workers.close)
+        yield Means(config, secrets, http, workers, embed_target)

@@ -17,7 +17,9 @@ from tool_fn.web.pinning import pinned_connector
 if TYPE_CHECKING:
     import aiohttp
 
-USER_AGENT: Final = "Dormouse/0.1 (AI agent platform; requests are made on behalf of a user)"
+# Wikimedia's policy wants the program's name and whom to write to.
+_USER_AGENT: Final = "Dormouse/0.1 ({})"
+_ANONYMOUS: Final = "AI agent platform; asks on behalf of a user"
 _MOST_REDIRECTS: Final = 5
 _CONNECT_S: Final = 5.0
 _KEEPALIVE_S: Final = 15.0
@@ -54,11 +56,15 @@ class _Request:
 class WebClient:
     """Opens nothing before its first request. Whoever makes it closes it."""
 
-    def __init__(self, guard: Guard, max_bytes: int, tls: ssl.SSLContext | None = None) -> None:
-        """max_bytes: of a body, unpacked; what is longer is cut. tls: None for the system's certificates."""
+    def __init__(self, guard: Guard, max_bytes: int, tls: ssl.SSLContext | None = None, contact: str = "") -> None:
+        """max_bytes: of a body, unpacked; what is longer is cut. tls: None for the system's certificates.
+
+        contact: for the user agent: where the operator can be reached.
+        """
         self._guard = guard
         self._max_bytes = max_bytes
         self._tls = tls
+        self._user_agent = _USER_AGENT.format(contact or _ANONYMOUS)
         self._providers: aiohttp.ClientSession | None = None
         self._opening = asyncio.Lock()
 
@@ -139,7 +145,7 @@ class WebClient:
         if (url.raw_host, url.port, url.scheme) != (target.host.strip("[]"), target.port, target.scheme):
             raise RefusedError("The URL can be read in more than one way.")
         async with (
-            aiohttp.ClientSession(connector=pinned_connector(target, self._tls), **_session_options()) as session,
+            aiohttp.ClientSession(connector=pinned_connector(target, self._tls), **self._session_options()) as session,
             session.request(
                 request.method, url, headers=request.headers, data=request.body, allow_redirects=False
             ) as response,
@@ -162,25 +168,24 @@ class WebClient:
                 connector = aiohttp.TCPConnector(
                     keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=30, ssl=True if self._tls is None else self._tls
                 )
-                self._providers = aiohttp.ClientSession(connector=connector, **_session_options())
+                self._providers = aiohttp.ClientSession(connector=connector, **self._session_options())
             return self._providers
+
+    def _session_options(self) -> dict[str, Any]:
+        import aiohttp
+
+        return {
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+            "cookie_jar": aiohttp.DummyCookieJar(),
+            "auto_decompress": False,
+            "headers": {"user-agent": self._user_agent, "accept-encoding": ACCEPT_ENCODING},
+            "trust_env": False,
+        }
 
 
 async def _load_aiohttp() -> None:
     """Its import takes 0.2 s and reads certificates, which calls that run should not feel."""
     await asyncio.to_thread(importlib.import_module, "aiohttp")
-
-
-def _session_options() -> dict[str, Any]:
-    import aiohttp
-
-    return {
-        "timeout": aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
-        "cookie_jar": aiohttp.DummyCookieJar(),
-        "auto_decompress": False,
-        "headers": {"user-agent": USER_AGENT, "accept-encoding": ACCEPT_ENCODING},
-        "trust_env": False,
-    }
 
 
 @asynccontextmanager

@@ -63,11 +63,11 @@ class Rules:
         """
         exceptions = []
         for entry in allow_private:
-            pattern = _read(entry, "http.allow_private")
+            pattern = _read(entry, "allow_private")
             if pattern.below or pattern.port is None:
-                raise ValueError(f"http.allow_private: {entry!r} is not host:port")
+                raise ValueError(f"allow_private: {entry!r} is not host:port")
             exceptions.append((pattern.host, pattern.port))
-        return cls(tuple(_read(entry, "http.allow") for entry in allow), frozenset(exceptions))
+        return cls(tuple(_read(entry, "allow") for entry in allow), frozenset(exceptions))
 
     def is_exception(self, host: Host, port: int) -> bool:
         """Whether the operator let this inside server through."""
