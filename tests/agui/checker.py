@@ -5,11 +5,14 @@ specification lets a producer choose, Dormouse's stricter promise is checked: a 
 empty delta, exactly one run.
 """
 
+import copy
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
+import jsonpatch
 from ag_ui.core import Event
 from ag_ui.core.types import ConfiguredBaseModel
+from jsonpointer import JsonPointerException
 from pydantic import TypeAdapter, ValidationError
 
 VERSION = "1.0"
@@ -32,17 +35,38 @@ class AguiViolationError(AssertionError):
 
 
 class AguiChecker:
-    """Takes the events of one stream in order and raises AguiViolationError at the first that may not stand there."""
+    """Takes the events of one stream in order and raises AguiViolationError at the first that may not stand there.
 
-    def __init__(self) -> None:
+    state: what the client's input held. calls: tool calls that earlier runs on the thread have left unanswered.
+    """
+
+    def __init__(self, state: Any = None, calls: Iterable[str] = ()) -> None:
         self._count = 0
         self._ids: tuple[str, str] | None = None
         self._open: dict[tuple[str, ...], set[str]] = {family: set() for family in set(_FAMILIES.values())}
         self._closed_subagents: set[str] = set()
         self._calls: dict[str, bool] = {}
+        self._earlier_calls = set(calls)
+        self._state = copy.deepcopy(state)
+        self._has_snapshot = False
         self._message_kinds: dict[str, str] = {}
-        self._activities: set[str] = set()
+        self._activities: dict[str, Any] = {}
         self._has_ended = False
+
+    @property
+    def state(self) -> Any:
+        """The shared state as the client holds it now."""
+        return self._state
+
+    @property
+    def unanswered_calls(self) -> set[str]:
+        """Calls that this run, or one before it, has made and nobody has answered yet."""
+        return {call for call, answered in self._calls.items() if not answered} | self._earlier_calls
+
+    @property
+    def activities(self) -> Mapping[str, Any]:
+        """The activity messages' contents, by id."""
+        return self._activities
 
     @property
     def has_ended(self) -> bool:
@@ -128,9 +152,22 @@ class AguiChecker:
             self._fail(event, "names no outcome")
         elif outcome["type"] == "success":
             unanswered = {call for call, answered in self._calls.items() if not answered}
-            if not set(outcome.get("pendingToolCallIds", [])) <= unanswered:
-                self._fail(event, "has pending tool calls that were not made, or were answered")
+            if set(outcome.get("pendingToolCallIds", unanswered)) != unanswered:
+                self._fail(event, f"has other pending tool calls than were made and not answered: {unanswered}")
+        elif outcome["type"] == "interrupt":
+            self._check_interrupts(event, outcome["interrupts"])
         self._has_ended = True
+
+    def _check_interrupts(self, event: Mapping[str, Any], interrupts: list[Mapping[str, Any]]) -> None:
+        ids = [interrupt["id"] for interrupt in interrupts]
+        if len(ids) != len(set(ids)):
+            self._fail(event, "has two interrupts with one id")
+        for interrupt in interrupts:
+            call = interrupt.get("toolCallId")
+            if call is not None and call not in self.unanswered_calls:
+                self._fail(event, f"asks about the tool call `{call}`, which was not made, or is answered")
+            if interrupt["reason"] == "tool_call" and call is None:
+                self._fail(event, "asks about a tool call and does not say which")
 
     def _on_run_error(self, event: Mapping[str, Any]) -> None:
         self._has_ended = True
@@ -142,12 +179,17 @@ class AguiChecker:
         self._name_message(event, event["messageId"], "reasoning")
 
     def _on_tool_call_start(self, event: Mapping[str, Any]) -> None:
+        self._earlier_calls.discard(event["toolCallId"])  # opened again, it is this run's
         self._calls.setdefault(event["toolCallId"], False)
         if "parentMessageId" in event:
             self._name_message(event, event["parentMessageId"], "text")
 
     def _on_tool_call_result(self, event: Mapping[str, Any]) -> None:
         call = event["toolCallId"]
+        if call in self._earlier_calls:
+            self._earlier_calls.discard(call)
+            self._name_message(event, event["messageId"], "tool")
+            return
         if call not in self._calls:
             self._fail(event, f"answers `{call}`, which was not called in this run")
         if call in self._open[_TOOL]:
@@ -157,13 +199,32 @@ class AguiChecker:
         self._calls[call] = True
         self._name_message(event, event["messageId"], "tool")
 
+    def _on_state_snapshot(self, event: Mapping[str, Any]) -> None:
+        self._state, self._has_snapshot = copy.deepcopy(event["snapshot"]), True
+
+    def _on_state_delta(self, event: Mapping[str, Any]) -> None:
+        if not self._has_snapshot:
+            self._fail(event, "comes before a snapshot")
+        self._state = self._patched(event, self._state, event["delta"])
+
     def _on_activity_snapshot(self, event: Mapping[str, Any]) -> None:
         self._name_message(event, event["messageId"], "activity")
-        self._activities.add(event["messageId"])
+        if event.get("replace", True) or event["messageId"] not in self._activities:
+            self._activities[event["messageId"]] = copy.deepcopy(event["content"])
 
     def _on_activity_delta(self, event: Mapping[str, Any]) -> None:
-        if event["messageId"] not in self._activities:
+        name = event["messageId"]
+        if name not in self._activities:
             self._fail(event, "changes an activity that no snapshot has made")
+        self._activities[name] = self._patched(event, self._activities[name], event["patch"])
+        if not isinstance(self._activities[name], dict):
+            self._fail(event, "makes something else of an activity than an object")
+
+    def _patched(self, event: Mapping[str, Any], document: Any, patch: list[Any]) -> Any:
+        try:
+            return jsonpatch.apply_patch(document, patch)
+        except (jsonpatch.JsonPatchException, JsonPointerException) as error:
+            self._fail(event, f"does not apply to {document}: {error}")
 
     def _on_messages_snapshot(self, event: Mapping[str, Any]) -> None:
         ids = [message["id"] for message in event["messages"]]
@@ -188,13 +249,15 @@ class AguiChecker:
         if self._message_kinds.setdefault(message_id, kind) != kind:
             self._fail(event, f"gives the id of a {self._message_kinds[message_id]} message to a {kind} message")
 
-    def _fail(self, event: Mapping[str, Any], why: str) -> None:
+    def _fail(self, event: Mapping[str, Any], why: str) -> NoReturn:
         raise AguiViolationError(f"event {self._count}, {event.get('type')}, {why}: {dict(event)}")
 
 
-def check_events(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The events, once the whole stream has been found lawful."""
-    checker, seen = AguiChecker(), []
+def check_events(
+    events: Iterable[Mapping[str, Any]], *, state: Any = None, calls: Iterable[str] = ()
+) -> list[Mapping[str, Any]]:
+    """The events, once the whole stream has been found lawful. `state` and `calls`: as for AguiChecker."""
+    checker, seen = AguiChecker(state, calls), []
     for event in events:
         checker.feed(event)
         seen.append(event)

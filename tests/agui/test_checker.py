@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.agui import AguiViolationError, check_events, check_stream, parse_stream
+from tests.agui import AguiChecker, AguiViolationError, check_events, check_stream, parse_stream
 
 E = Mapping[str, Any]
 STARTED: E = {"type": "RUN_STARTED", "threadId": "t", "runId": "r", "protocolVersion": "1.0"}
@@ -21,12 +21,23 @@ THOUGHT_END: E = {"type": "REASONING_MESSAGE_END", "messageId": "x"}
 CALL: E = {"type": "TOOL_CALL_START", "toolCallId": "c", "toolCallName": "look", "parentMessageId": "m"}
 CALL_END: E = {"type": "TOOL_CALL_END", "toolCallId": "c"}
 RESULT: E = {"type": "TOOL_CALL_RESULT", "messageId": "c.r", "toolCallId": "c", "content": "3", "role": "tool"}
+SNAPSHOT: E = {"type": "STATE_SNAPSHOT", "snapshot": {"a": {}}}
+CHANGED: E = {"type": "STATE_DELTA", "delta": [{"op": "add", "path": "/a/b", "value": None}]}
+ACTIVITY: E = {"type": "ACTIVITY_SNAPSHOT", "messageId": "v", "activityType": "x", "content": {"at": 0}}
+PROGRESS: E = {
+    "type": "ACTIVITY_DELTA", "messageId": "v", "activityType": "x",
+    "patch": [{"op": "replace", "path": "/at", "value": 1}],
+}  # fmt: skip
 STEP: E = {"type": "STEP_STARTED", "stepName": "model"}
 STEP_END: E = {"type": "STEP_FINISHED", "stepName": "model"}
 
 
 def finished(**changes: Any) -> E:
     return {**FINISHED, **changes}
+
+
+def asking(*interrupts: E) -> E:
+    return finished(outcome={"type": "interrupt", "interrupts": list(interrupts)})
 
 
 @pytest.mark.parametrize(
@@ -42,7 +53,9 @@ def finished(**changes: Any) -> E:
         [{"type": "RUN_ERROR", "message": "Nothing answers.", "code": "function_unavailable"}],
         [STARTED, finished(outcome={"type": "cancelled"})],
         [STARTED, finished(outcome={"type": "interrupt", "interrupts": [{"id": "i", "reason": "tool_approval"}]})],
-        [STARTED, {"type": "STATE_DELTA", "delta": [{"op": "add", "path": "/a", "value": None}]}, FINISHED],
+        [STARTED, SNAPSHOT, CHANGED, CHANGED, FINISHED],
+        [STARTED, ACTIVITY, PROGRESS, FINISHED],
+        [STARTED, CALL, CALL_END, asking({"id": "i", "reason": "tool_call", "toolCallId": "c"})],
         [STARTED, {"type": "CUSTOM", "name": "x", "value": {"free": None}}, FINISHED],
     ],
 )
@@ -86,6 +99,14 @@ def test_a_lawful_stream_passes(events: list[E]) -> None:
         ([STARTED, finished(outcome={"type": "stopped"})], "stopped"),
         ([STARTED, finished(outcome={"type": "interrupt", "interrupts": []})], "at least 1"),
         ([STARTED, finished(outcome={"type": "success", "pendingToolCallIds": ["c"]})], "pending"),
+        ([STARTED, CALL, CALL_END, finished(outcome={"type": "success", "pendingToolCallIds": []})], "pending"),
+        ([STARTED, asking({"id": "i", "reason": "tool_call", "toolCallId": "c"})], "not made"),
+        ([STARTED, CALL, CALL_END, RESULT, asking({"id": "i", "reason": "x", "toolCallId": "c"})], "is answered"),
+        ([STARTED, asking({"id": "i", "reason": "tool_call"})], "does not say which"),
+        ([STARTED, asking({"id": "i", "reason": "x"}, {"id": "i", "reason": "x"})], "one id"),
+        ([STARTED, CHANGED], "before a snapshot"),
+        ([STARTED, {**SNAPSHOT, "snapshot": {}}, CHANGED], "does not apply"),
+        ([STARTED, {**ACTIVITY, "content": {}}, PROGRESS], "does not apply"),
         ([STARTED, finished(usage=[{"model": "m", "inputTokens": -1}])], "greater than or equal to 0"),
         ([STARTED, finished(usage=[{"model": None, "inputTokens": 1}])], "null"),
         ([STARTED, {"type": "STATE_DELTA", "delta": [{"op": "add", "path": "a", "value": 1}]}], "pattern"),
@@ -102,6 +123,23 @@ def test_a_lawful_stream_passes(events: list[E]) -> None:
 def test_a_broken_stream_is_stopped(events: list[E], complaint: str) -> None:
     with pytest.raises(AguiViolationError, match=complaint):
         check_events(events)
+
+
+def test_a_run_that_goes_on_may_answer_what_was_called_before() -> None:
+    assert check_events([STARTED, RESULT, FINISHED], calls=["c"])
+    assert check_events([STARTED, CALL, CALL_END, finished(outcome={"type": "success", "pendingToolCallIds": ["c"]})])
+    with pytest.raises(AguiViolationError, match="not called"):
+        check_events([STARTED, RESULT, RESULT, FINISHED], calls=["c"])
+
+
+def test_the_judge_holds_what_a_client_would_hold() -> None:
+    checker = AguiChecker({"mine": 1})
+    assert checker.state == {"mine": 1}
+    for event in (STARTED, SNAPSHOT, CHANGED, ACTIVITY, PROGRESS, CALL):
+        checker.feed(event)
+    assert checker.state == {"a": {"b": None}}
+    assert checker.activities == {"v": {"at": 1}}
+    assert checker.unanswered_calls == {"c"}
 
 
 def test_the_bytes_are_judged_too() -> None:

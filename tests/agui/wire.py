@@ -1,7 +1,7 @@
 """The bytes of an AG-UI stream: server-sent events with one JSON object each, lines that end in LF."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.agui.checker import AguiViolationError, check_events
@@ -28,6 +28,6 @@ def parse_stream(raw: bytes) -> list[Mapping[str, Any]]:
     return events
 
 
-def check_stream(raw: bytes) -> list[Mapping[str, Any]]:
-    """The events of a complete, lawful stream."""
-    return check_events(parse_stream(raw))
+def check_stream(raw: bytes, *, state: Any = None, calls: Iterable[str] = ()) -> list[Mapping[str, Any]]:
+    """The events of a complete, lawful stream. `state` and `calls`: as for AguiChecker."""
+    return check_events(parse_stream(raw), state=state, calls=calls)

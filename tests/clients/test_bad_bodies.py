@@ -148,7 +148,7 @@ async def test_a_null_character_is_carried_or_refused(sender: Sender, surface: S
         (AGUI, {"tools": [{"name": "a\0b", "description": "\0", "parameters": {"\0": "\0"}}]}),
         (RUN, {"agent": "chat\0"}),
         (RUN, {"model": "sim\0"}),
-        (RUN, {"tools": [{"name": "a", "description": "\0", "parameters": {"\0": "\0"}}]}),
+        (RUN, {"client_tools": [{"name": "a", "description": "\0", "parameters": {"\0": "\0"}}]}),
         (RUN, {"options": {"response_json_schema": {"\0": "\0"}}}),
         (RUN, {"options": {"stop": ["\0"]}}),
         (THREAD_RUN, {"input": {"messages": [{"id": "a\0b", **MESSAGE, "name": "\0"}]}}),
@@ -181,7 +181,7 @@ async def test_deep_nesting_is_refused(sender: Sender, surface: Surface, depth: 
         (CHAT, {"metadata": "HERE"}),
         (AGUI, {"tools": [{"name": "a", "description": "", "parameters": "HERE"}]}),
         (AGUI, {"state": "HERE", "forwardedProps": "HERE"}),
-        (RUN, {"tools": [{"name": "a", "parameters": "HERE"}]}),
+        (RUN, {"client_tools": [{"name": "a", "parameters": "HERE"}]}),
         (RUN, {"options": {"response_json_schema": "HERE"}}),
     ],
 )
@@ -245,7 +245,7 @@ ANSWERED = {"role": "tool", "content": "3"}
         (AGUI, {"tools": [{"name": "a", "description": "", "parameters": []}]}, "tools[0].parameters"),
         (AGUI, {"tools": [{"name": "", "description": ""}]}, "tools[0].name"),
         (AGUI, {"messages": [{"id": "m", "role": "reasoning", "content": "Well."}]}, "messages"),
-        (RUN, {"tools": [{"name": "a", "parameters": "text"}]}, "tools[0].parameters"),
+        (RUN, {"client_tools": [{"name": "a", "parameters": "text"}]}, "client_tools[0].parameters"),
         (RUN, {"options": {"response_json_schema": []}}, "options.response_json_schema"),
     ],
 )

@@ -48,10 +48,10 @@ def message(*texts: str, message_id: str = "m1") -> list[Any]:
     ]
 
 
-def call(call_id: str, name: str, *arguments: str, message_id: str = "m1") -> list[Any]:
+def call(call_id: str, name: str, *arguments: str, message_id: str = "m1", at_client: bool = False) -> list[Any]:
     """A whole tool call, without its result."""
     return [
-        pb.ToolCallStarted(tool_call_id=call_id, name=name, message_id=message_id),
+        pb.ToolCallStarted(tool_call_id=call_id, name=name, message_id=message_id, at_client=at_client),
         *(pb.ToolCallArgs(tool_call_id=call_id, delta=delta) for delta in arguments),
         pb.ToolCallFinished(tool_call_id=call_id),
     ]

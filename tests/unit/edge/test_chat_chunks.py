@@ -15,8 +15,8 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from tests.unit.edge.events import call, finished, log, message, said, started, thought, used
 
 
-def encoder(*, usage: bool = False, tools: tuple[str, ...] = ()) -> ChunkEncoder:
-    return ChunkEncoder(completion_id="chatcmpl-1", created=7, model="chat", include_usage=usage, client_tools=tools)
+def encoder(*, usage: bool = False) -> ChunkEncoder:
+    return ChunkEncoder(completion_id="chatcmpl-1", created=7, model="chat", include_usage=usage)
 
 
 def read(raw: bytes) -> tuple[list[dict[str, Any]], list[str], bool]:
@@ -77,11 +77,11 @@ def test_the_clients_tools_are_called_and_the_servers_are_not_shown() -> None:
         started(),
         *call("c0", "search", "{}"),
         pb.ToolResult(tool_call_id="c0", content="3"),
-        *call("c1", "weather", '{"city":', '"Bonn"}'),
-        *call("c2", "weather", "{}"),
+        *call("c1", "weather", '{"city":', '"Bonn"}', at_client=True),
+        *call("c2", "weather", "{}", at_client=True),
         finished(pb.FINISH_REASON_TOOL_CALLS),
     )
-    chunks, _, _ = read(encoder(tools=("weather",)).encode(events))
+    chunks, _, _ = read(encoder().encode(events))
     calls = [delta["tool_calls"][0] for delta in deltas(chunks) if "tool_calls" in delta]
     assert calls[0] == {"index": 0, "id": "c1", "type": "function", "function": {"name": "weather", "arguments": ""}}
     assert calls[1:3] == [
@@ -135,14 +135,33 @@ def test_what_has_been_said_cannot_be_taken_back() -> None:
     assert deltas(chunks)[1] == {"content": "Hi"}
 
 
+def test_what_another_message_said_stays_said_when_one_is_replaced() -> None:
+    events = log(started(), *message("one"), pb.MessageReplaced(message_id="m2", text="two"), finished())
+    chunks, _, _ = read(encoder().encode(events))
+    assert deltas(chunks)[1:3] == [{"content": "one"}, {"content": "\n\ntwo"}]
+
+
+def test_the_messages_of_a_run_are_one_answer_with_blank_lines_between() -> None:
+    events = [
+        thought("hm"), *message("I look", " it up."), *call("c1", "search", "{}"), *message(message_id="m2"),
+        thought("so", "m3"), *message("It is", " 3.", message_id="m3"), finished(),
+    ]  # fmt: skip
+    whole = collected(*events)["choices"][0]["message"]
+    assert whole["content"] == "I look it up.\n\nIt is 3."
+    assert whole["reasoning_content"] == "hm\n\nso"
+    told = deltas(read(encoder().encode(log(started(), *events)))[0])
+    assert "".join(delta.get("content", "") for delta in told) == whole["content"]
+    assert "".join(delta.get("reasoning_content", "") for delta in told) == whole["reasoning_content"]
+
+
 def test_text_of_every_kind_survives() -> None:
     text = 'quote " back \\ line\nnull\0 emoji 🐭 sep\u2028 % {} data: x\n\n'
     chunks, _, _ = read(encoder().encode(log(started(), said(text), finished())))
     assert deltas(chunks)[1] == {"content": text}
 
 
-def collected(*payloads: Any, tools: tuple[str, ...] = ()) -> dict[str, Any]:
-    collector = CompletionCollector(tools)
+def collected(*payloads: Any) -> dict[str, Any]:
+    collector = CompletionCollector()
     collector.take(log(started(), *payloads))
     answer = collector.completion("chatcmpl-1", 7, "chat")
     ChatCompletion.model_validate(answer, strict=True)
@@ -165,7 +184,8 @@ def test_an_answer_in_one_piece_may_have_been_replaced() -> None:
 
 
 def test_an_answer_that_only_calls_tools_has_no_content() -> None:
-    answer = collected(*call("c1", "weather", "{", "}"), finished(pb.FINISH_REASON_TOOL_CALLS), tools=("weather",))
+    asked = call("c1", "weather", "{", "}", at_client=True)
+    answer = collected(*call("c0", "search", "{}"), *asked, finished(pb.FINISH_REASON_TOOL_CALLS))
     said_ = answer["choices"][0]["message"]
     assert said_["content"] is None
     assert said_["tool_calls"] == [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]

@@ -60,7 +60,7 @@ def test_tools_states_and_ends_are_told_in_full() -> None:
         NativeEncoder().encode(
             log(
                 *call("c1", "look", "{}"),
-                pb.ToolResult(tool_call_id="c1", content="3", is_error=True),
+                pb.ToolResult(tool_call_id="c1", content="3", is_error=True, outcome_unknown=True, duration_ms=7),
                 pb.StateSnapshot(json='{"a":1}'),
                 pb.StateDelta(patch_json='[{"op":"remove","path":"/a"}]'),
                 pb.Activity(kind=pb.ACTIVITY_KIND_QUEUED, position=0),
@@ -68,20 +68,33 @@ def test_tools_states_and_ends_are_told_in_full() -> None:
                 pb.RunCancelled(cause=pb.CANCEL_CAUSE_ROLLED_BACK),
                 pb.RunFailed(reason=ErrorReason.ERROR_REASON_MODEL_TIMEOUT, message="Silence.", retryable=True),
                 pb.RunInterrupted(interrupts=[pb.Interrupt(id="i", reason="ask")]),
+                pb.RunResumed(answers=[pb.InterruptAnswer(interrupt_id="i", response_json='{"action":"approve"}')]),
+                pb.ArtifactDelta(artifact_id="art_1", version=2, patch_json="[]"),
+                pb.ArtifactSaved(artifact_id="art_1", version=2),
+                pb.Activity(kind=pb.ACTIVITY_KIND_RUNNING_TOOL, subject="math", message="Half way."),
+                pb.ToolCallStarted(tool_call_id="c2", name="ask", at_client=True),
             )
         )
     )
     told = [{key: value for key, value in data.items() if key not in ("seq", "unix_ms")} for _, _, data in events]
-    assert told[0] == {"tool_call_id": "c1", "name": "look", "message_id": "m1"}
+    assert told[0] == {"tool_call_id": "c1", "name": "look", "message_id": "m1", "at_client": False}
+    question: dict[str, Any] = {
+        "id": "i", "reason": "ask", "message": "", "tool_call_id": None, "details": {}, "response_schema": None,
+    }  # fmt: skip
     assert told[3:] == [
-        {"tool_call_id": "c1", "content": "3", "is_error": True},
+        {"tool_call_id": "c1", "content": "3", "is_error": True, "outcome_unknown": True, "duration_ms": 7},
         {"state": {"a": 1}},
         {"patch": [{"op": "remove", "path": "/a"}]},
         {"kind": "queued", "subject": "", "position": 0},
         {"kind": "loading_model", "subject": "m"},
         {"cause": "rolled_back"},
         {"error": {"message": "Silence.", "type": "server_error", "code": "model_timeout", "retryable": True}},
-        {"interrupts": [{"id": "i", "reason": "ask", "message": "", "tool_call_id": None, "response_schema": None}]},
+        {"interrupts": [question]},
+        {"answers": {"i": {"action": "approve"}}},
+        {"artifact_id": "art_1", "version": 2, "patch": []},
+        {"artifact_id": "art_1", "version": 2},
+        {"kind": "running_tool", "subject": "math", "message": "Half way."},
+        {"tool_call_id": "c2", "name": "ask", "message_id": None, "at_client": True},
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from edge.errors import ApiError
-from edge.openai.conversion import messages_of, options_of, tools_of
+from edge.openai.conversion import client_tools_of, messages_of, options_of
 from edge.openai.schemas import ChatCompletionRequest
 from edge.request_body import read_json
 from starlette.requests import Request
@@ -163,6 +163,6 @@ async def test_the_choice_of_tools_decides_which_are_offered() -> None:
     named = {"type": "function", "function": {"name": "b"}}
     for choice, offered in ((None, ["a", "b"]), ("auto", ["a", "b"]), ("none", []), (named, ["b"])):
         body = await read(chat(tools=tools, tool_choice=choice))
-        assert [tool.name for tool in tools_of(body)] == offered
+        assert [tool.name for tool in client_tools_of(body)] == offered
     with pytest.raises(ApiError):
-        tools_of(await read(chat(tools=tools, tool_choice={"type": "function", "function": {"name": "c"}})))
+        client_tools_of(await read(chat(tools=tools, tool_choice={"type": "function", "function": {"name": "c"}})))

@@ -2,10 +2,13 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from edge.content import Schema
+from edge.run_wishes import LimitWishes, ToolNames
 
 ROLES: Final = frozenset({"developer", "system", "user", "assistant", "tool", "reasoning", "activity"})
 PART_TYPES: Final = frozenset({"text", "image", "audio", "video", "document"})
@@ -139,8 +142,37 @@ class AguiContext(AguiSchema):
 
 
 class AguiResume(AguiSchema):
-    interrupt_id: str
+    """What a person answered to an interrupt, or that nobody did."""
+
+    interrupt_id: str = Field(min_length=1, max_length=500)
     status: Literal["resolved", "cancelled"]
+    payload: Any = Field(
+        None,
+        description='For an approval `{"approved": true}`, with `editedArgs` to call the tool with other arguments, or '
+        '`{"approved": false, "reason": "…"}`.',
+    )
+
+
+class AguiWishes(Schema):
+    """What of `forwardedProps` concerns the platform, in the native API's words."""
+
+    model: str | None = Field(default=None, min_length=1, max_length=256, description="Left out: the agent's default.")
+    tools: ToolNames | None = None
+    limits: LimitWishes | None = None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Applications may send any JSON: what is no object says nothing that concerns the platform."""
+        schema = handler(core)
+        handler.resolve_ref_schema(schema).pop("type")
+        return schema
+
+
+def _object_or_none(value: Any) -> Any:
+    return value if isinstance(value, dict) else None
+
+
+ForwardedProps = Annotated[AguiWishes | None, BeforeValidator(_object_or_none)]
 
 
 class RunAgentInput(AguiSchema):
@@ -176,10 +208,14 @@ class RunAgentInput(AguiSchema):
     )
     tools: list[AguiTool] | None = Field(None, max_length=128, description="Tools that the client runs itself.")
     context: list[AguiContext] | None = Field(None, max_length=100, description="What the model is to know as well.")
-    state: Any = Field(None, description="Accepted; agents that keep no state leave it alone.")
-    forwarded_props: Any = Field(None, description="Accepted and ignored.")
+    state: Any = Field(
+        None, description="What the client holds. What the agent keeps joins it; `artifacts` are those of the thread."
+    )
+    forwarded_props: ForwardedProps = Field(
+        None, description="`model`, `tools` and `limits` are as in a native run; what else there is, is ignored."
+    )
     resume: list[AguiResume] | None = Field(
-        None, max_length=0, description="Answers to interrupts. No agent asks yet, so there is nothing to answer."
+        None, max_length=128, description="Answers to all interrupts of the thread's run, which then goes on."
     )
 
 
@@ -208,6 +244,8 @@ EVENT: Final[dict[str, Any]] = {
                 "TOOL_CALL_RESULT",
                 "STATE_SNAPSHOT",
                 "STATE_DELTA",
+                "ACTIVITY_SNAPSHOT",
+                "ACTIVITY_DELTA",
                 "MESSAGES_SNAPSHOT",
                 "CUSTOM",
             ]

@@ -13,6 +13,7 @@ class Transcript:
         self._calls: dict[str, list[dict[str, Any]]] = {}
         self._arguments: dict[str, list[str]] = {}
         self._results: dict[str, dict[str, Any]] = {}
+        self._starts: dict[str, dict[str, Any]] = {}
 
     def has(self, message_id: str) -> bool:
         """Whether the client has heard of this message."""
@@ -32,6 +33,7 @@ class Transcript:
 
     def call(self, message_id: str, call_id: str, name: str) -> None:
         """The message asks for a tool."""
+        self._starts[call_id] = {"toolCallName": name, **({"parentMessageId": message_id} if message_id else {})}
         parent = message_id or call_id  # clients make a message of the call's own id where none is named
         self.message(parent)
         self._arguments[call_id] = []
@@ -45,16 +47,25 @@ class Transcript:
         """The call has been answered."""
         self._results[call_id] = {"id": message_id, "role": "tool", "toolCallId": call_id, "content": content}
 
-    def unanswered_calls(self) -> list[str]:
-        """Calls that the client has to answer."""
-        return [call_id for call_id in self._arguments if call_id not in self._results]
+    def unanswered_calls(self) -> dict[str, dict[str, Any]]:
+        """Calls that the client has to answer, with what their TOOL_CALL_START says beside the id."""
+        return {call_id: start for call_id, start in self._starts.items() if call_id not in self._results}
+
+    def running_call(self, name: str) -> str:
+        """The oldest call of a tool that has no result yet; empty where there is none."""
+        return next(
+            (call_id for call_id, start in self.unanswered_calls().items() if start["toolCallName"] == name), ""
+        )
 
     def to_json(self) -> list[Any]:
         """All messages in order. Reasoning is left out: clients keep theirs when a snapshot holds none."""
+        ours = self._texts.keys() | {result["id"] for result in self._results.values()}
         messages = [
             message
             for message in self._history()
-            if isinstance(message, dict) and message.get("role") not in ("reasoning", "activity")
+            if isinstance(message, dict)
+            and message.get("role") not in ("reasoning", "activity")
+            and message.get("id") not in ours  # a run that goes on after an interrupt is in the history, too
         ]
         for message_id, pieces in self._texts.items():
             message: dict[str, Any] = {"id": message_id, "role": "assistant", "content": "".join(pieces)}

@@ -1,29 +1,23 @@
 """`/v1/agents`: what can run, and with what."""
 
-import asyncio
 from collections.abc import Collection
 from typing import Annotated, Any, Final
 
 import orjson
 from dormouse.agent.v1.agent_pb2 import Agent
 from dormouse.common.v1.error_pb2 import ErrorReason
-from dormouse_runtime.errors import DormouseError
 from fastapi import APIRouter, Path, Request, Response
 
 from edge.agents import Catalogue
-from edge.auth.authenticator import Caller
 from edge.auth.bearer import CurrentCaller
 from edge.errors import ApiError
 from edge.openapi import errors, json_answer
+from edge.run_wishes import known_tools
 from edge.services import services_of
-from edge.tool_client import ToolClient
 
 from .schemas import AgentList, AgentObject
 
 router = APIRouter(tags=["Agents"])
-
-TOOLS_WAIT_S: Final = 3.0
-"""So long a first list of tools may take, a start of the function included; agents are listed without it then."""
 
 AGENT_EXAMPLE: Final[dict[str, Any]] = {
     "id": "react",
@@ -47,7 +41,7 @@ _LIST_EXAMPLE = {"object": "list", "data": [AGENT_EXAMPLE], "default_model": "ll
 async def list_agents(request: Request, caller: CurrentCaller) -> Response:
     services = services_of(request)
     catalogue = await services.agents.catalogue()
-    tools = await _tools(services.tools, caller)
+    tools = await known_tools(services.tools, caller)
     data = [_agent_to_json(agent, catalogue, tools) for agent in catalogue.agents]
     return _json({"object": "list", "data": data, "default_model": catalogue.default_model or None})
 
@@ -68,16 +62,7 @@ async def get_agent(
     if agent is None:
         reason = ErrorReason.ERROR_REASON_AGENT_NOT_FOUND
         raise ApiError.of(reason, f"The agent `{agent_id[:100]}` does not exist.", "agent")
-    return _json(_agent_to_json(agent, catalogue, await _tools(services.tools, caller)))
-
-
-async def _tools(client: ToolClient, caller: Caller) -> Collection[str] | None:
-    """The names of the tools that the caller may use; None while nobody can tell."""
-    try:
-        async with asyncio.timeout(TOOLS_WAIT_S):
-            return await client.tools(caller)
-    except (TimeoutError, DormouseError):
-        return None
+    return _json(_agent_to_json(agent, catalogue, await known_tools(services.tools, caller)))
 
 
 def _agent_to_json(agent: Agent, catalogue: Catalogue, tools: Collection[str] | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from edge.runs.model import RunPage, RunRecord
 from edge.threads import Thread, ThreadPage
 
 from . import schemas
+from .events import interrupt_to_json
 
 _ROLES: Final = {
     "system": Role.ROLE_SYSTEM,
@@ -64,7 +65,7 @@ def options_of(options: schemas.RunOptions | None) -> GenerationOptions | None:
     )
 
 
-def tools_of(request: schemas.RunRequest) -> list[ClientTool]:
+def client_tools_of(request: schemas.RunRequest) -> list[ClientTool]:
     """The tools that the client runs itself."""
     return [
         ClientTool(
@@ -72,7 +73,7 @@ def tools_of(request: schemas.RunRequest) -> list[ClientTool]:
             description=tool.description,
             parameters_json_schema="" if tool.parameters is None else to_json(tool.parameters).decode(),
         )
-        for tool in request.tools or ()
+        for tool in request.client_tools or ()
     ]
 
 
@@ -99,6 +100,7 @@ def run_to_json(run: RunRecord) -> dict[str, Any]:
         "finished_at": _time(run.finished_at),
         "finish_reason": run.finish_reason,
         "error": error,
+        "interrupts": [interrupt_to_json(interrupt) for interrupt in run.interrupts],
         "usage": run.usage.to_json(),
     }
 

@@ -1,6 +1,6 @@
 """The events of the native stream for the OpenAPI document: what `data` holds, by name of the event."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from edge.openapi import json_text
@@ -28,8 +28,8 @@ def _one_of(names: Mapping[int, str]) -> _Schema:
     return {"enum": sorted(name for number, name in names.items() if number)}
 
 
-def _object(fields: _Fields, optional: str = "") -> dict[str, Any]:
-    return {"type": "object", "properties": dict(fields), "required": [name for name in fields if name != optional]}
+def _object(fields: _Fields, optional: Collection[str] = ()) -> dict[str, Any]:
+    return {"type": "object", "properties": dict(fields), "required": [name for name in fields if name not in optional]}
 
 
 _ERROR: Final = _object({"message": _TEXT, "type": _TEXT, "code": _TEXT, "retryable": _FLAG})
@@ -39,6 +39,7 @@ _INTERRUPT: Final = _object(
         "reason": _TEXT,
         "message": _TEXT,
         "tool_call_id": _TEXT_OR_NULL,
+        "details": {**_OBJECT, "description": "For `tool_approval`: the `tool` and its `arguments`."},
         "response_schema": {"type": ["object", "null"]},
     }
 )
@@ -49,6 +50,7 @@ DATA: Final[Mapping[str, _Fields]] = {
     "run.failed": {"error": _ERROR},
     "run.cancelled": {"cause": _one_of(CANCEL_CAUSES)},
     "run.interrupted": {"interrupts": {"type": "array", "items": _INTERRUPT}},
+    "run.resumed": {"answers": {**_OBJECT, "description": "What was answered, by the interrupt's id."}},
     "step.started": _STEP,
     "step.finished": _STEP,
     "message.started": {"message_id": _TEXT},
@@ -56,14 +58,26 @@ DATA: Final[Mapping[str, _Fields]] = {
     "message.replaced": {"message_id": _TEXT, "text": _TEXT},
     "message.finished": {"message_id": _TEXT},
     "reasoning.delta": _DELTA,
-    "tool_call.started": {"tool_call_id": _TEXT, "name": _TEXT, "message_id": _TEXT},
+    "tool_call.started": {
+        "tool_call_id": _TEXT,
+        "name": _TEXT,
+        "message_id": {**_TEXT_OR_NULL, "description": "The message that asked for it. Null: a plan did."},
+        "at_client": {**_FLAG, "description": "The client has to run it."},
+    },
     "tool_call.args": {"tool_call_id": _TEXT, "delta": _TEXT},
     "tool_call.finished": {"tool_call_id": _TEXT},
-    "tool_call.result": {"tool_call_id": _TEXT, "content": _TEXT, "is_error": _FLAG},
+    "tool_call.result": {
+        "tool_call_id": _TEXT,
+        "content": _TEXT,
+        "is_error": _FLAG,
+        "outcome_unknown": {**_FLAG, "description": "It had begun, and nobody can say whether it was carried out."},
+        "duration_ms": {**_COUNT, "description": "Of the tool itself. 0: it was not run."},
+    },
     "state.snapshot": {"state": _OBJECT},
     "state.delta": {"patch": _PATCH},
     "artifact.delta": {"artifact_id": _TEXT, "version": _COUNT, "patch": _PATCH},
-    "activity": {"kind": _one_of(ACTIVITIES), "subject": _TEXT, "position": _COUNT},
+    "artifact.saved": {"artifact_id": _TEXT, "version": _COUNT},
+    "activity": {"kind": _one_of(ACTIVITIES), "subject": _TEXT, "position": _COUNT, "message": _TEXT},
     "usage.reported": {
         "model": _TEXT,
         "prompt_tokens": _COUNT,
@@ -75,7 +89,8 @@ DATA: Final[Mapping[str, _Fields]] = {
 
 
 def _event(name: str, fields: _Fields) -> dict[str, Any]:
-    data = _object({"seq": _COUNT, "unix_ms": _COUNT, **fields}, optional="position")
+    optional = ("position", "message") if name == "activity" else ()
+    data = _object({"seq": _COUNT, "unix_ms": _COUNT, **fields}, optional)
     return {"properties": {"event": {"const": name}, "data": json_text(data)}}
 
 

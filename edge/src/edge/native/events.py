@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import orjson
-from dormouse.agent.v1.run_event_pb2 import ActivityKind, CancelCause, FinishReason, RunEvent
+from dormouse.agent.v1.run_event_pb2 import ActivityKind, CancelCause, FinishReason, Interrupt, RunEvent
 
 from edge.errors import ApiError, meaning_of
 
@@ -39,18 +39,33 @@ def _run_failed(payload: Any) -> dict[str, Any]:
     return {"error": error}
 
 
-def _run_interrupted(payload: Any) -> dict[str, Any]:
+def interrupt_to_json(interrupt: Interrupt) -> dict[str, Any]:
+    """A question that a person has to answer; the same in the stream and in the run."""
     return {
-        "interrupts": [
-            {
-                "id": interrupt.id,
-                "reason": interrupt.reason,
-                "message": interrupt.message,
-                "tool_call_id": interrupt.tool_call_id or None,
-                "response_schema": orjson.Fragment(interrupt.response_json_schema or "null"),
-            }
-            for interrupt in payload.interrupts
-        ]
+        "id": interrupt.id,
+        "reason": interrupt.reason,
+        "message": interrupt.message,
+        "tool_call_id": interrupt.tool_call_id or None,
+        "details": orjson.Fragment(interrupt.details_json or "{}"),
+        "response_schema": orjson.Fragment(interrupt.response_json_schema or "null"),
+    }
+
+
+def _run_interrupted(payload: Any) -> dict[str, Any]:
+    return {"interrupts": [interrupt_to_json(interrupt) for interrupt in payload.interrupts]}
+
+
+def _run_resumed(payload: Any) -> dict[str, Any]:
+    answers = {answer.interrupt_id: orjson.Fragment(answer.response_json) for answer in payload.answers}
+    return {"answers": answers}
+
+
+def _tool_call_started(payload: Any) -> dict[str, Any]:
+    return {
+        "tool_call_id": payload.tool_call_id,
+        "name": payload.name,
+        "message_id": payload.message_id or None,
+        "at_client": payload.at_client,
     }
 
 
@@ -58,6 +73,8 @@ def _activity(payload: Any) -> dict[str, Any]:
     shown: dict[str, Any] = {"kind": ACTIVITIES[payload.kind], "subject": payload.subject}
     if payload.kind == ActivityKind.ACTIVITY_KIND_QUEUED:
         shown["position"] = payload.position
+    if payload.message:
+        shown["message"] = payload.message
     return shown
 
 
@@ -67,6 +84,7 @@ EVENTS: Final[dict[str, tuple[str, _Payload]]] = {
     "run_failed": ("run.failed", _run_failed),
     "run_cancelled": ("run.cancelled", lambda payload: {"cause": CANCEL_CAUSES[payload.cause]}),
     "run_interrupted": ("run.interrupted", _run_interrupted),
+    "run_resumed": ("run.resumed", _run_resumed),
     "step_started": ("step.started", _fields("step_id", "name")),
     "step_finished": ("step.finished", _fields("step_id", "name")),
     "message_started": ("message.started", _fields("message_id")),
@@ -74,10 +92,13 @@ EVENTS: Final[dict[str, tuple[str, _Payload]]] = {
     "message_replaced": ("message.replaced", _fields("message_id", "text")),
     "message_finished": ("message.finished", _fields("message_id")),
     "reasoning_delta": ("reasoning.delta", _fields("message_id", "text", "pieces")),
-    "tool_call_started": ("tool_call.started", _fields("tool_call_id", "name", "message_id")),
+    "tool_call_started": ("tool_call.started", _tool_call_started),
     "tool_call_args": ("tool_call.args", _fields("tool_call_id", "delta")),
     "tool_call_finished": ("tool_call.finished", _fields("tool_call_id")),
-    "tool_result": ("tool_call.result", _fields("tool_call_id", "content", "is_error")),
+    "tool_result": (
+        "tool_call.result",
+        _fields("tool_call_id", "content", "is_error", "outcome_unknown", "duration_ms"),
+    ),
     "state_snapshot": ("state.snapshot", lambda payload: {"state": orjson.Fragment(payload.json)}),
     "state_delta": ("state.delta", lambda payload: {"patch": orjson.Fragment(payload.patch_json)}),
     "artifact_delta": (
@@ -88,6 +109,7 @@ EVENTS: Final[dict[str, tuple[str, _Payload]]] = {
             "patch": orjson.Fragment(payload.patch_json),
         },
     ),
+    "artifact_saved": ("artifact.saved", _fields("artifact_id", "version")),
     "activity": ("activity", _activity),
     "usage_reported": ("usage.reported", _fields("model", "prompt_tokens", "completion_tokens", "reasoning_tokens")),
 }

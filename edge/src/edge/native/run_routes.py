@@ -14,14 +14,15 @@ from edge.openapi import Responses, errors, event_stream, json_answer, json_body
 from edge.request_body import read_json
 from edge.request_context import context_of
 from edge.run_answers import note_run, run_headers, start_run, stream_run
+from edge.run_wishes import limits_of, tools_of
 from edge.runs.model import OnDisconnect, RunPage, RunSpec, RunStatus
 from edge.services import services_of
 
-from .conversion import messages_of, options_of, run_to_json, runs_to_json, tools_of
+from .conversion import client_tools_of, messages_of, options_of, run_to_json, runs_to_json
 from .event_schemas import EVENT
 from .events import NativeEncoder
 from .parameters import After, Limit, RunId, ThreadId
-from .schemas import RunList, RunObject, RunRequest
+from .schemas import ResumeRequest, RunList, RunObject, RunRequest
 
 router = APIRouter(tags=["Runs"])
 
@@ -39,6 +40,7 @@ RUN_EXAMPLE: Final[dict[str, Any]] = {
     "finished_at": None,
     "finish_reason": None,
     "error": None,
+    "interrupts": [],
     "usage": {"prompt_tokens": 0, "completion_tokens": 0, "reasoning_tokens": 0},
 }
 _LIST_EXAMPLE = {"object": "list", "data": [RUN_EXAMPLE], "has_more": False, "last_id": RUN_EXAMPLE["id"]}
@@ -49,15 +51,26 @@ _EVENTS_EXAMPLE = (
     '"pieces":2}\n\n'
     'id: 9\nevent: run.finished\ndata: {"seq":9,"unix_ms":1795167295999,"finish_reason":"stop"}\n\n'
 )
+_RESUMED_EXAMPLE = (
+    'id: 18\nevent: run.resumed\ndata: {"seq":18,"unix_ms":1795167299999,"answers":'
+    '{"run_8dYh2mPz0ZcA5kQw1nRtXvBg.m1.c1.approval":{"action":"approve"}}}\n\n'
+    'id: 25\nevent: run.finished\ndata: {"seq":25,"unix_ms":1795167300999,"finish_reason":"stop"}\n\n'
+)
 _STARTED: Responses = {
     200: event_stream("The run's events, to its end.", EVENT, _EVENTS_EXAMPLE),
     202: json_answer(RunObject, "The run, with `background`.", RUN_EXAMPLE),
 }
+_RESUMED: Responses = {
+    200: event_stream("The events that follow, to the run's end.", EVENT, _RESUMED_EXAMPLE),
+    202: _STARTED[202],
+}
 _EVENT_NAMES = (
-    "Names: `run.started`, `step.started`, `step.finished`, `message.started`, `message.delta`, `message.replaced`, "
-    "`message.finished`, `reasoning.delta`, `tool_call.started`, `tool_call.args`, `tool_call.finished`, "
-    "`tool_call.result`, `state.snapshot`, `state.delta`, `artifact.delta`, `activity`, `usage.reported`, and at the "
-    "end exactly one of `run.finished`, `run.failed`, `run.cancelled` and `run.interrupted`."
+    "Names: `run.started`, `run.resumed`, `step.started`, `step.finished`, `message.started`, `message.delta`, "
+    "`message.replaced`, `message.finished`, `reasoning.delta`, `tool_call.started`, `tool_call.args`, "
+    "`tool_call.finished`, `tool_call.result`, `state.snapshot`, `state.delta`, `artifact.delta`, `artifact.saved`, "
+    "`activity`, `usage.reported`, and at the end exactly one of `run.finished`, `run.failed`, `run.cancelled` and "
+    "`run.interrupted`. "
+    "A run that was interrupted and answered goes on in the same log, with `run.resumed` behind `run.interrupted`."
 )
 
 
@@ -196,6 +209,30 @@ async def cancel_run(request: Request, caller: CurrentCaller, run_id: RunId) -> 
     return _json(run_to_json(run), headers=run_headers(services, run_id))
 
 
+@router.post(
+    "/v1/runs/{run_id}/resume",
+    operation_id="resumeRun",
+    summary="Answer an interrupted run",
+    description="All that it asks is answered at once; it then goes on in the same log. The answer is the stream of "
+    "the events that follow, or with `background` the run. Sent twice it acts once, and both answers tell the same. "
+    f"{_EVENT_NAMES}",
+    responses={**_RESUMED, **errors(400, 404, 409, 413, 415, 504)},
+    openapi_extra=json_body(ResumeRequest),
+    response_class=Response,
+)
+async def resume_run(request: Request, caller: CurrentCaller, run_id: RunId) -> Response:
+    services = services_of(request)
+    wanted = await read_json(request, ResumeRequest)
+    _check(run_id)
+    note_run(request, run_id)
+    on_disconnect = OnDisconnect.CONTINUE if wanted.background else wanted.on_disconnect
+    after = await services.runs.resume(caller.tenant, run_id, wanted.answers, on_disconnect=on_disconnect)
+    if not wanted.background:
+        return stream_run(services, caller, run_id, NativeEncoder(), surface="native", after=after)
+    run = await services.runs.get(caller.tenant, run_id)
+    return _json(run_to_json(run), 202, {"location": f"/v1/runs/{run_id}", **run_headers(services, run_id)})
+
+
 async def _start(request: Request, caller: Caller, thread_id: str | None) -> Response:
     services = services_of(request)
     wanted = await read_json(request, RunRequest)
@@ -210,7 +247,10 @@ async def _start(request: Request, caller: Caller, thread_id: str | None) -> Res
         model=target.model,
         input=messages,
         options=options_of(wanted.options),
-        client_tools=tools_of(wanted),
+        client_tools=client_tools_of(wanted),
+        tools=await tools_of(services, caller, target.agent_id, wanted.tools, "tools"),
+        limits=limits_of(wanted.limits),
+        can_interrupt=True,
         thread_id=thread_id,
         stored=True,
         on_disconnect=OnDisconnect.CONTINUE if wanted.background else wanted.on_disconnect,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from edge.content import Count, Part, Schema, Seed
+from edge.run_wishes import LimitWishes, ToolNames
 from edge.runs.model import MultitaskStrategy, OnDisconnect, RunStatus
 
 
@@ -114,7 +115,7 @@ class RunOptions(Schema):
     response_json_schema: dict[str, Any] | None = Field(None, description="The answer is JSON that this describes.")
 
 
-class RunTool(Schema):
+class ClientTool(Schema):
     """A tool that the client runs itself."""
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_-]+$")
@@ -147,7 +148,34 @@ class RunRequest(Schema):
         "other and go on after what it said, or `rollback`: cancel the other and undo it.",
     )
     options: RunOptions | None = None
-    tools: list[RunTool] | None = Field(None, max_length=128)
+    tools: ToolNames | None = None
+    limits: LimitWishes | None = None
+    client_tools: list[ClientTool] | None = Field(
+        None, max_length=128, description="Tools that the client runs itself: the run ends with their calls."
+    )
+
+
+RESUME_EXAMPLE: Final[dict[str, Any]] = {
+    "answers": {"run_8dYh2mPz0ZcA5kQw1nRtXvBg.m1.c1.approval": {"action": "approve"}},
+    "background": True,
+}
+
+
+class ResumeRequest(Schema):
+    """Answers to all that an interrupted run asks."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [RESUME_EXAMPLE]})
+
+    answers: dict[Annotated[str, Field(min_length=1, max_length=500)], Any] = Field(
+        min_length=1,
+        max_length=128,
+        description='By the interrupt\'s id. For `tool_approval`: `{"action": "approve"}`, `{"action": "edit", '
+        '"arguments": {…}}` or `{"action": "reject", "reason": "…"}`.',
+    )
+    background: bool = Field(False, description="Answer at once with the run; its events are read elsewhere.")
+    on_disconnect: Annotated[OnDisconnect, Field(strict=False)] | None = Field(
+        None, description="From now on, instead of what the run was started with."
+    )
 
 
 class ThreadRequest(Schema):
@@ -183,6 +211,17 @@ class RunUsage(BaseModel):
     reasoning_tokens: int
 
 
+class RunInterrupt(BaseModel):
+    """A question that a person has to answer before the run goes on."""
+
+    id: str
+    reason: str = Field(examples=["tool_approval"])
+    message: str
+    tool_call_id: str | None
+    details: dict[str, Any] = Field(description="For `tool_approval`: the `tool` and its `arguments`.")
+    response_schema: dict[str, Any] | None = Field(description="JSON Schema of the answer. Null: any JSON.")
+
+
 class RunObject(BaseModel):
     """One execution of an agent."""
 
@@ -197,6 +236,7 @@ class RunObject(BaseModel):
     finished_at: datetime | None
     finish_reason: Literal["stop", "length", "tool_calls"] | None
     error: RunFailure | None
+    interrupts: list[RunInterrupt] = Field(description="What it waits for; empty unless it is interrupted.")
     usage: RunUsage
 
 
@@ -283,6 +323,7 @@ class ToolList(BaseModel):
 
 MODELS: Final = (
     RunRequest,
+    ResumeRequest,
     ThreadRequest,
     ThreadChanges,
     RunObject,

@@ -11,13 +11,14 @@ from edge.openapi import ErrorResponse, data_only, errors, event_stream, json_an
 from edge.request_body import read_json
 from edge.request_context import context_of
 from edge.run_answers import run_headers, start_run, stream_run, wait_for_run
+from edge.run_wishes import limits_of, tools_of
 from edge.runs.model import RunSpec
 from edge.services import services_of
 
 from .answers import COMPLETION_EXAMPLE, STREAM_EXAMPLE, ChatCompletion, ChatCompletionChunk
 from .chunks import ChunkEncoder
 from .completion import CompletionCollector
-from .conversion import messages_of, options_of, tools_of
+from .conversion import client_tools_of, messages_of, options_of
 from .schemas import ChatCompletionRequest
 
 router = APIRouter(tags=["OpenAI"])
@@ -42,7 +43,7 @@ _ANSWER["headers"] = _STREAM["headers"]
 async def create_chat_completion(request: Request, caller: CurrentCaller) -> Response:
     services = services_of(request)
     body = await read_json(request, ChatCompletionRequest)
-    tools = tools_of(body)
+    client_tools = client_tools_of(body)
     messages = messages_of(body)
     target = await services.agents.resolve(body.model)
     spec = RunSpec(
@@ -52,23 +53,23 @@ async def create_chat_completion(request: Request, caller: CurrentCaller) -> Res
         model=target.model,
         input=messages,
         options=options_of(body),
-        client_tools=tools,
+        client_tools=client_tools,
+        tools=await tools_of(services, caller, target.agent_id, body.agent_tools, "agent_tools"),
+        limits=limits_of(body.limits),
         may_replace=not body.stream,  # an object that nobody has seen yet can still change
         request_id=context_of(request.scope).request_id,
     )
     run_id = await start_run(request, services, spec)
     completion_id, created = f"chatcmpl-{run_id.removeprefix('run_')}", int(time.time())
-    names = {tool.name for tool in tools}
     if body.stream:
         encoder = ChunkEncoder(
             completion_id=completion_id,
             created=created,
             model=body.model,
             include_usage=body.stream_options is not None and bool(body.stream_options.include_usage),
-            client_tools=names,
         )
         return stream_run(services, caller, run_id, encoder, surface="chat_completions")
-    collector = CompletionCollector(names)
+    collector = CompletionCollector()
     try:
         await wait_for_run(request, services, caller, run_id, collector.take)
     except ClientGoneError:

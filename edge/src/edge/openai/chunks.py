@@ -1,16 +1,16 @@
 """Chat Completions as a stream: one encoder per run, made for few microseconds per token."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import orjson
-from dormouse.agent.v1.run_event_pb2 import Activity, ActivityKind, RunEvent
+from dormouse.agent.v1.run_event_pb2 import Activity, ActivityKind, MessageReplaced, RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 
 from edge.errors import ApiError
 
-from .completion import FINISH_REASONS, UsageCount, early_end
+from .completion import FINISH_REASONS, SEPARATOR, UsageCount, early_end
 
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -20,6 +20,7 @@ _ACTIVITIES: Final = {
     ActivityKind.ACTIVITY_KIND_LOADING_MODEL: "loading_model",
     ActivityKind.ACTIVITY_KIND_RETRYING: "retrying",
     ActivityKind.ACTIVITY_KIND_PROCESSING_PROMPT: "processing_prompt",
+    ActivityKind.ACTIVITY_KIND_RUNNING_TOOL: "running_tool",
 }
 
 
@@ -29,9 +30,7 @@ class ChunkEncoder:
     Everything of a chunk but its text is made once, so a token costs one JSON string and two concatenations.
     """
 
-    def __init__(
-        self, *, completion_id: str, created: int, model: str, include_usage: bool, client_tools: Collection[str]
-    ) -> None:
+    def __init__(self, *, completion_id: str, created: int, model: str, include_usage: bool) -> None:
         head = orjson.dumps(
             {"id": completion_id, "object": "chat.completion.chunk", "created": created, "model": model}
         )[:-1]
@@ -44,10 +43,9 @@ class ChunkEncoder:
         self._reasoning = choice + b'"reasoning_content":'
         self._role = choice + b'"role":"assistant","content":""' + self._choice_end
         self._include_usage = include_usage
-        self._client_tools = client_tools
         self._call_indexes: dict[str, int] = {}
         self._usage = UsageCount()
-        self._said = False
+        self._message_id = self._thought_id = ""
         self.has_content = False
         self.must_open = False
 
@@ -57,14 +55,17 @@ class ChunkEncoder:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "message_delta":
-                if not self.has_content:
-                    self._begin(out)
-                out.append(self._text + orjson.dumps(event.message_delta.text) + self._choice_end)
-                self._said = True
+                delta = event.message_delta
+                text = delta.text
+                if delta.message_id != self._message_id:
+                    text = self._turn_to(delta.message_id, out, text)
+                out.append(self._text + orjson.dumps(text) + self._choice_end)
             elif kind == "reasoning_delta":
-                if not self.has_content:
-                    self._begin(out)
-                out.append(self._reasoning + orjson.dumps(event.reasoning_delta.text) + self._choice_end)
+                thought = event.reasoning_delta
+                text = thought.text
+                if thought.message_id != self._thought_id:
+                    text = self._think_of(thought.message_id, out, text)
+                out.append(self._reasoning + orjson.dumps(text) + self._choice_end)
             elif kind is not None:
                 self._rare(kind, event, out)
         return b"".join(out)
@@ -77,8 +78,22 @@ class ChunkEncoder:
         self.has_content = self.must_open = True
         out.append(self._role)
 
+    def _turn_to(self, message_id: str, out: list[bytes], text: str) -> str:
+        """The first text of another message: a blank line parts it from the one before."""
+        if not self.has_content:
+            self._begin(out)
+        before, self._message_id = self._message_id, message_id
+        return SEPARATOR + text if before else text
+
+    def _think_of(self, message_id: str, out: list[bytes], text: str) -> str:
+        """The first thought of another message; the same."""
+        if not self.has_content:
+            self._begin(out)
+        before, self._thought_id = self._thought_id, message_id
+        return SEPARATOR + text if before else text
+
     def _rare(self, kind: str, event: RunEvent, out: list[bytes]) -> None:
-        if kind == "tool_call_started" and event.tool_call_started.name in self._client_tools:
+        if kind == "tool_call_started" and event.tool_call_started.at_client:
             if not self.has_content:
                 self._begin(out)
             call = event.tool_call_started
@@ -92,7 +107,7 @@ class ChunkEncoder:
         elif kind == "usage_reported":
             self._usage.add(event.usage_reported)
         elif kind == "message_replaced":
-            self._replace(event.message_replaced.text, out)
+            self._replace(event.message_replaced, out)
         elif kind == "activity":
             out.append(_comment(event.activity))
         elif kind == "run_finished":
@@ -105,16 +120,14 @@ class ChunkEncoder:
     def _append_call(self, out: list[bytes], call: object) -> None:
         out.append(self._choice + b'"tool_calls":[' + orjson.dumps(call) + b"]" + self._choice_end)
 
-    def _replace(self, text: str, out: list[bytes]) -> None:
+    def _replace(self, replaced: MessageReplaced, out: list[bytes]) -> None:
         """Nothing that was said can be taken back here; the run was started with that knowledge."""
-        if self._said:
+        if replaced.message_id == self._message_id:
             message = "The answer was cut off and could not be continued word for word; try again."
             raise DormouseError(ErrorReason.ERROR_REASON_STREAM_BROKEN, message)
-        if text:
-            if not self.has_content:
-                self._begin(out)
+        if replaced.text:
+            text = self._turn_to(replaced.message_id, out, replaced.text)
             out.append(self._text + orjson.dumps(text) + self._choice_end)
-            self._said = True
 
     def _finish(self, event: RunEvent, out: list[bytes]) -> None:
         if not self.has_content:

@@ -1,6 +1,6 @@
 """Chat Completions in one piece, and what both forms share."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from dormouse.agent.v1.run_event_pb2 import CancelCause, FinishReason, RunEvent, UsageReported
@@ -12,6 +12,10 @@ FINISH_REASONS: Final = {
     FinishReason.FINISH_REASON_LENGTH: "length",
     FinishReason.FINISH_REASON_TOOL_CALLS: "tool_calls",
 }
+
+
+SEPARATOR: Final = "\n\n"
+"""Between the messages of one run, which this protocol knows as one message."""
 
 
 class UsageCount:
@@ -58,10 +62,9 @@ def _ended(message: str, code: str) -> ApiError:
 class CompletionCollector:
     """Collects the events of one run into a `chat.completion` object."""
 
-    def __init__(self, client_tools: Collection[str]) -> None:
-        self._client_tools = client_tools
+    def __init__(self) -> None:
         self._texts: dict[str, list[str]] = {}
-        self._reasoning: list[str] = []
+        self._reasoning: dict[str, list[str]] = {}
         self._calls: dict[str, dict[str, Any]] = {}
         self._usage = UsageCount()
         self._finish_reason: str | None = None
@@ -73,10 +76,10 @@ class CompletionCollector:
             if kind == "message_delta":
                 self._texts.setdefault(event.message_delta.message_id, []).append(event.message_delta.text)
             elif kind == "reasoning_delta":
-                self._reasoning.append(event.reasoning_delta.text)
+                self._reasoning.setdefault(event.reasoning_delta.message_id, []).append(event.reasoning_delta.text)
             elif kind == "message_replaced":
                 self._texts[event.message_replaced.message_id] = [event.message_replaced.text]
-            elif kind == "tool_call_started" and event.tool_call_started.name in self._client_tools:
+            elif kind == "tool_call_started" and event.tool_call_started.at_client:
                 call = event.tool_call_started
                 self._calls[call.tool_call_id] = {
                     "id": call.tool_call_id,
@@ -96,14 +99,14 @@ class CompletionCollector:
         """The object, once the run has finished."""
         if self._finish_reason is None:
             raise internal_error()
-        text = "".join("".join(pieces) for pieces in self._texts.values())
+        text = _joined(self._texts)
         message: dict[str, Any] = {
             "role": "assistant",
             "content": None if self._calls and not text else text,
             "refusal": None,
         }
         if self._reasoning:
-            message["reasoning_content"] = "".join(self._reasoning)
+            message["reasoning_content"] = _joined(self._reasoning)
         if self._calls:
             message["tool_calls"] = list(self._calls.values())
         return {
@@ -114,3 +117,7 @@ class CompletionCollector:
             "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason}],
             "usage": self._usage.to_json(),
         }
+
+
+def _joined(texts: Mapping[str, Sequence[str]]) -> str:
+    return SEPARATOR.join(text for pieces in texts.values() if (text := "".join(pieces)))

@@ -68,7 +68,7 @@ def options_of(request: schemas.ChatCompletionRequest) -> GenerationOptions:
     return options
 
 
-def tools_of(request: schemas.ChatCompletionRequest) -> list[ClientTool]:
+def client_tools_of(request: schemas.ChatCompletionRequest) -> list[ClientTool]:
     """The tools that the client runs itself, as far as its `tool_choice` offers them."""
     tools = request.tools or []
     match request.tool_choice:

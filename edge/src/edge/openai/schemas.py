@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from edge.content import Count, Part, Schema, Seed, TextPart
+from edge.run_wishes import LimitWishes, ToolNames
 
 
 class RefusalPart(Schema):
@@ -137,6 +138,8 @@ class ChatCompletionRequest(Schema):
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = Field(
         None, description="`none` withholds the tools, a named tool is the only one offered; `required` is a wish."
     )
+    agent_tools: ToolNames | None = None
+    limits: LimitWishes | None = None
     reasoning_effort: ReasoningEffort | None = Field(
         None, description="`none` asks the model not to reason first; any other value asks it to."
     )
