@@ -85,26 +85,32 @@ create policy maintenance on run_logs to current_user
 -- Drops at most `batch` logs that were kept before `before`, oldest first, and returns how many. A run that still waits
 -- for answers fails with that: nobody can answer it any more.
 create function prune_run_logs(before timestamptz, batch integer, error jsonb) returns integer
-language plpgsql security definer set search_path = pg_catalog, public, pg_temp set dormouse.maintenance = 'on' as $$
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
 declare
     old text[];
 begin
+    -- In the body, because only a superuser may hang such a setting on a function.
+    perform set_config('dormouse.maintenance', 'on', true);
     select array_agg(run_id) into old from (
         select run_id from run_logs where kept_at < before order by kept_at limit batch for update skip locked
     ) as oldest;
     update runs set status = 'failed', error = prune_run_logs.error, interrupts = null, finished_at = clock_timestamp()
         where id = any (old) and status = 'interrupted';
     delete from run_logs where run_id = any (old);
+    perform set_config('dormouse.maintenance', '', true);
     return coalesce(cardinality(old), 0);
 end $$;
 
 -- Runs that have got answers before `before` and have not ended since: whoever took the answers may be gone.
 create function resumed_runs(before timestamptz, batch integer)
 returns table (run_id text, tenant_id text, epoch bigint, owner text)
-language sql security definer stable set search_path = pg_catalog, public, pg_temp set dormouse.maintenance = 'on' as $$
-    select id, tenant_id, epoch, owner from runs
-    where status = 'running' and resumed_at < before order by resumed_at limit batch
-$$;
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+begin
+    perform set_config('dormouse.maintenance', 'on', true);
+    return query select r.id, r.tenant_id, r.epoch, r.owner from runs r
+        where r.status = 'running' and r.resumed_at < before order by r.resumed_at limit batch;
+    perform set_config('dormouse.maintenance', '', true);
+end $$;
 
 revoke all on function prune_run_logs, resumed_runs from public;
 """

@@ -43,15 +43,18 @@ create policy maintenance on tool_calls to current_user
 
 -- Drops at most `batch` calls that began before `before`, oldest first, and returns how many.
 create function prune_tool_calls(before timestamptz, batch integer) returns integer
-language plpgsql security definer set search_path = pg_catalog, public, pg_temp set dormouse.maintenance = 'on' as $$
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
 declare
     dropped integer;
 begin
+    -- In the body, because only a superuser may hang such a setting on a function.
+    perform set_config('dormouse.maintenance', 'on', true);
     delete from tool_calls where (tenant_id, key) in (
         select tenant_id, key from tool_calls where created_at < before order by created_at limit batch
         for update skip locked
     );
     get diagnostics dropped = row_count;
+    perform set_config('dormouse.maintenance', '', true);
     return dropped;
 end $$;
 
