@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from devstack.ports import COUNT, FIRST, HOST, is_free
 from devstack.process import Process
-from devstack.services import Program, agent_fn_program, edge_program, model_server_program
+from devstack.services import Program, agent_fn_program, edge_program, model_server_program, tool_fn_program
 from devstack.valkey import Valkey
 
 from tests.stack.database import Database
-from tests.stack.server import AgentFn, Edge, ModelServer, Server
+from tests.stack.server import AgentFn, Edge, ModelServer, Server, ToolFn
 
 if TYPE_CHECKING:
     from tests.stack.session import Stack
@@ -73,12 +73,13 @@ class Fleet:
         self,
         model_server: ModelServer | str,
         *,
+        tools: ToolFn | str = "",
         env: Mapping[str, str] | None = None,
         database: Database | None = None,
         address: str = "",
         ready: bool = True,
     ) -> AgentFn:
-        """agent_fn on a model server (or on any URL that is to be one)."""
+        """agent_fn on a model server (or on any URL that is to be one), with the tools of a tool_fn or with none."""
         program = agent_fn_program(
             self.stack.environment,
             listen=address or self.address(),
@@ -86,19 +87,42 @@ class Fleet:
             trusted_keys=self.stack.credentials.trusted_keys,
             postgres_url=(database or self.stack.database).url,
             ollama_host=model_server if isinstance(model_server, str) else model_server.url,
+            tool_target=tools if isinstance(tools, str) else tools.address,
         )
         return await self._start(AgentFn(*self._named("agent_fn", program, env)), ready=ready)
+
+    async def tool_fn(
+        self,
+        *,
+        config: Path | str = "",
+        folder: Path | str = "",
+        env: Mapping[str, str] | None = None,
+        database: Database | None = None,
+        address: str = "",
+        ready: bool = True,
+    ) -> ToolFn:
+        """tool_fn with an operator's configuration file and folder of tools, where given."""
+        chosen = {"DORMOUSE_TOOLS_CONFIG": str(config), "DORMOUSE_TOOLS_PATH": str(folder)}
+        program = tool_fn_program(
+            {**self.stack.environment, **chosen, **(env or {})},
+            listen=address or self.address(),
+            metrics_listen=self.address(),
+            trusted_keys=self.stack.credentials.trusted_keys,
+            postgres_url=(database or self.stack.database).url,
+        )
+        return await self._start(ToolFn(*self._named("tool_fn", program, env)), ready=ready)
 
     async def edge(
         self,
         agent_fn: AgentFn | str,
         *,
+        tools: ToolFn | str = "",
         env: Mapping[str, str] | None = None,
         database: Database | None = None,
         valkey: Valkey | str | None = None,
         ready: bool = True,
     ) -> Edge:
-        """One replica of the edge; `agent_fn` and `valkey` may be addresses where nothing listens."""
+        """One replica of the edge; `agent_fn`, `tools` and `valkey` may be addresses where nothing listens."""
         redis = valkey or self.stack.valkey
         program = edge_program(
             self.stack.environment,
@@ -109,6 +133,7 @@ class Fleet:
             pepper=self.stack.credentials.pepper,
             postgres_url=(database or self.stack.database).url,
             redis_url=redis if isinstance(redis, str) else redis.url,
+            tool_target=tools if isinstance(tools, str) else tools.address,
         )
         return await self._start(Edge(*self._named("edge", program, env)), ready=ready)
 
@@ -117,12 +142,13 @@ class Fleet:
         agent_fn: AgentFn | str,
         count: int,
         *,
+        tools: ToolFn | str = "",
         env: Mapping[str, str] | None = None,
         database: Database | None = None,
         valkey: Valkey | str | None = None,
     ) -> list[Edge]:
         """Several replicas, started side by side."""
-        starts = (self.edge(agent_fn, env=env, database=database, valkey=valkey) for _ in range(count))
+        starts = (self.edge(agent_fn, tools=tools, env=env, database=database, valkey=valkey) for _ in range(count))
         return list(await asyncio.gather(*starts))
 
     async def valkey(self, *, persist: bool = True) -> Valkey:

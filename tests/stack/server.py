@@ -108,9 +108,19 @@ class ModelServer(Server):
         return httpx.AsyncClient(base_url=self.url, timeout=30)
 
 
-class AgentFn(Server):
+class Function(Server):
+    """A gRPC function."""
+
     async def wait_ready(self, *, timeout: float = START_TIMEOUT_S) -> None:
         await wait_healthy(self.address, timeout=timeout)
+
+
+class AgentFn(Function):
+    """The agents."""
+
+
+class ToolFn(Function):
+    """The tools."""
 
 
 class Edge(Server):

@@ -1,6 +1,8 @@
 """How each service is started on one machine: its command line, and the environment it needs and nothing more."""
 
 import json
+import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +19,11 @@ _WIRING = frozenset({
     *("DORMOUSE_POSTGRES_URL", "DORMOUSE_REDIS_URL", "DORMOUSE_MIGRATIONS_POSTGRES_URL", "DORMOUSE_BOOTSTRAP_KEY"),
     *("DORMOUSE_APP_ROLE", "DORMOUSE_SERVICE_KEY", "DORMOUSE_TRUSTED_KEYS", "DORMOUSE_KEY_PEPPER"),
     *("DORMOUSE_LISTEN", "DORMOUSE_METRICS_LISTEN", "DORMOUSE_EDGE_LISTEN", "DORMOUSE_AGENT_TARGET"),
-    "DORMOUSE_REPLICA_ID",
+    *("DORMOUSE_TOOL_TARGET", "DORMOUSE_TOOLS_CONFIG", "DORMOUSE_TOOLS_PATH", "DORMOUSE_REPLICA_ID"),
 })  # fmt: skip
+# In the configuration of the tools, a field that ends in _env names a variable; this one is a default.
+_NAMED_VARIABLE = re.compile(r"\w_env[\"']?\s*:\s*[\"']?([A-Za-z_][A-Za-z0-9_]*)")
+_SEARCH_KEY = "TAVILY_API_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,13 @@ def agent_fn_program(
     trusted_keys: Path,
     postgres_url: str,
     ollama_host: str,
+    tool_target: str = "",
     default_model: str = "",
 ) -> Program:
-    """The agents. `listen` and `metrics_listen` are host:port; port 0 takes any, an empty `metrics_listen` is off."""
+    """The agents. `listen` and `metrics_listen` are host:port; port 0 takes any, an empty `metrics_listen` is off.
+
+    Without a `tool_target` they have no tools.
+    """
     env = _settings(environ) | {
         "DORMOUSE_LISTEN": listen,
         "DORMOUSE_METRICS_LISTEN": metrics_listen,
@@ -47,9 +56,31 @@ def agent_fn_program(
         "DORMOUSE_POSTGRES_URL": postgres_url,
         "OLLAMA_HOST": ollama_host,
     }
+    if tool_target:
+        env["DORMOUSE_TOOL_TARGET"] = tool_target
     if default_model:
         env["DORMOUSE_DEFAULT_MODEL"] = default_model
     return Program(_module("agent_fn"), env)
+
+
+def tool_fn_program(
+    environ: Mapping[str, str], *, listen: str, metrics_listen: str, trusted_keys: Path, postgres_url: str
+) -> Program:
+    """The tools, as DORMOUSE_TOOLS_CONFIG and DORMOUSE_TOOLS_PATH want them; relative paths begin where we run.
+
+    Of the person's environment they get the variables that the configuration names, and no others.
+    """
+    env = _settings(environ) | {
+        "DORMOUSE_LISTEN": listen,
+        "DORMOUSE_METRICS_LISTEN": metrics_listen,
+        "DORMOUSE_TRUSTED_KEYS": str(trusted_keys),
+        "DORMOUSE_POSTGRES_URL": postgres_url,
+    }
+    for name in ("DORMOUSE_TOOLS_CONFIG", "DORMOUSE_TOOLS_PATH"):
+        if environ.get(name):
+            env[name] = os.path.abspath(environ[name])  # noqa: PTH100  (keeps symbolic links)
+    named = _named_variables(env.get("DORMOUSE_TOOLS_CONFIG", ""))
+    return Program(_module("tool_fn"), {name: environ[name] for name in named if name in environ} | env)
 
 
 def edge_program(
@@ -62,6 +93,7 @@ def edge_program(
     pepper: Path,
     postgres_url: str,
     redis_url: str,
+    tool_target: str = "",
     replica_id: str = "",
 ) -> Program:
     """One replica of the edge."""
@@ -74,6 +106,8 @@ def edge_program(
         "DORMOUSE_POSTGRES_URL": postgres_url,
         "DORMOUSE_REDIS_URL": redis_url,
     }
+    if tool_target:
+        env["DORMOUSE_TOOL_TARGET"] = tool_target
     if replica_id:
         env["DORMOUSE_REPLICA_ID"] = replica_id
     return Program(_module("edge"), env)
@@ -125,6 +159,15 @@ def _settings(environ: Mapping[str, str]) -> dict[str, str]:
         if name in _GENERAL or name.startswith("OTEL_") or (name.startswith("DORMOUSE_") and name not in _WIRING)
     }
     return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def _named_variables(config: str) -> set[str]:
+    """The variables that the configuration of the tools names. What is wrong with the file tool_fn itself says."""
+    try:
+        text = Path(config).read_text(encoding="utf-8", errors="replace") if config else ""
+    except OSError:
+        text = ""
+    return {_SEARCH_KEY, *_NAMED_VARIABLE.findall(text)}
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from devstack.home import Home, State
 from devstack.ollama import DEFAULT, ModelServer, base_url
 from devstack.ports import HOST, holder, internal_port, is_free
 from devstack.postgres import APPLICATION, OWNER, Postgres
-from devstack.services import Program, agent_fn_program, edge_program, model_server_program
+from devstack.services import Program, agent_fn_program, edge_program, model_server_program, tool_fn_program
 from devstack.settings import DEFAULT_PORT, Settings
 from devstack.terminal import Report
 from devstack.units import PostgresUnit, ServiceUnit, Unit, ValkeyUnit
@@ -64,14 +64,16 @@ class Startup:
         """Start everything; return when the edge says that it is ready."""
         edge_ports = self._edge_ports()
         agent_target = f"{HOST}:{self._port('agent_fn')}"
+        tool_target = f"{HOST}:{self._port('tool_fn')}"
         async with asyncio.TaskGroup() as group:
             server = group.create_task(self._start_postgres())
             database = group.create_task(self._prepare(server))
             redis_url = group.create_task(self._start_valkey())
             ollama_url = group.create_task(self._start_model_server())
-            group.create_task(self._start_agent_fn(server, ollama_url, agent_target))
+            group.create_task(self._start_tool_fn(server, tool_target))
+            group.create_task(self._start_agent_fn(server, ollama_url, agent_target, tool_target))
             edges = [
-                group.create_task(self._start_edge(number, port, database, redis_url, agent_target))
+                group.create_task(self._start_edge(number, port, database, redis_url, agent_target, tool_target))
                 for number, port in enumerate(edge_ports, 1)
             ]
         for edge in edges:
@@ -174,8 +176,18 @@ class Startup:
         await server.pull(model, lambda done, total: self._report.bar(model, done, total))
         self._report.step(f"model {model}: fetched ({time.monotonic() - started:.1f} s)")
 
+    async def _start_tool_fn(self, server: asyncio.Task[Databases], listen: str) -> None:
+        program = tool_fn_program(
+            self._environ,
+            listen=listen,
+            metrics_listen=f"{HOST}:{self._port('tool_fn metrics')}",
+            trusted_keys=self._credentials.trusted_keys,
+            postgres_url=(await server).application_url,
+        )
+        await self._keep(self._service("tool_fn", program), "tool_fn")
+
     async def _start_agent_fn(
-        self, server: asyncio.Task[Databases], ollama_url: asyncio.Task[str], listen: str
+        self, server: asyncio.Task[Databases], ollama_url: asyncio.Task[str], listen: str, tool_target: str
     ) -> None:
         program = agent_fn_program(
             self._environ,
@@ -184,6 +196,7 @@ class Startup:
             trusted_keys=self._credentials.trusted_keys,
             postgres_url=(await server).application_url,
             ollama_host=await ollama_url,
+            tool_target=tool_target,
             default_model=self._model,
         )
         await self._keep(self._service("agent_fn", program), "agent_fn")
@@ -195,6 +208,7 @@ class Startup:
         database: asyncio.Task[Databases],
         redis_url: asyncio.Task[str],
         agent_target: str,
+        tool_target: str,
     ) -> str:
         name = "edge" if number == 1 else f"edge-{number}"
         program = edge_program(
@@ -206,6 +220,7 @@ class Startup:
             pepper=self._credentials.pepper,
             postgres_url=(await database).application_url,
             redis_url=await redis_url,
+            tool_target=tool_target,
         )
         await self._keep(self._service(name, program), name)
         return f"http://{HOST}:{port}"
