@@ -1,7 +1,7 @@
 """Wires agent_fn together."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from dormouse.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
@@ -15,6 +15,7 @@ from agent_fn.models.ollama.client import OllamaClient, Timeouts
 from agent_fn.servicer import AgentServicer
 from agent_fn.settings import Settings
 from agent_fn.threads.store import Threads
+from agent_fn.tools.remote import RemoteTools
 
 SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
 
@@ -27,10 +28,14 @@ async def open_function(settings: Settings) -> AsyncIterator[Function]:
         settings.model_connect_timeout_s, settings.model_first_token_timeout_s, settings.model_read_timeout_s
     )
     meter = ModelMeter()
-    async with OllamaClient.open(settings.ollama_url, timeouts, meter) as client:
+    async with AsyncExitStack() as opened:
+        client = await opened.enter_async_context(OllamaClient.open(settings.ollama_url, timeouts, meter))
+        toolboxes: RemoteTools | None = None
+        if settings.tool_target:
+            toolboxes = await opened.enter_async_context(RemoteTools.connect(settings.tool_target))
         catalog = ModelCatalog(client, default_model=settings.default_model, prefill=settings.prefill)
         threads = Threads(settings.postgres_url)
-        executor = Executor(agents, Means(catalog, client, threads), budget_s=settings.execute_budget_s)
+        executor = Executor(agents, Means(catalog, client, threads, toolboxes), budget_s=settings.execute_budget_s)
         servicer = AgentServicer(executor, catalog, threads)
         try:
             yield Function(

@@ -55,11 +55,43 @@ def merge_messages(held: Sequence[Message], new: Sequence[Message]) -> list[Mess
     return list(merged.values())
 
 
+def assistant_message(message_id: str, text: str, reasoning: str, calls: Sequence[ToolCall]) -> Message:
+    """What a model said, thought and asked for."""
+    message = Message(id=message_id, role="assistant", content=[{"text": text}] if text else [])
+    if reasoning:
+        message["reasoning"] = reasoning
+    if calls:
+        message["tool_calls"] = list(calls)
+    return message
+
+
 def tool_message(call: ToolCall, content: str) -> Message:
     """The result of a call, as the model reads it."""
     return Message(
         id=f"{call['id']}.result", role="tool", content=[{"text": content}], tool_call_id=call["id"], name=call["name"]
     )
+
+
+def with_calls_closed(messages: Sequence[Message]) -> list[Message]:
+    """The conversation with a result for every call: one that was stopped, or a client, may have left some without.
+
+    Models stumble over a call without a result, or make it again.
+    """
+    answered = {message.get("tool_call_id") for message in messages}
+    closed: list[Message] = []
+    open_calls: list[ToolCall] = []
+    for message in messages:
+        if open_calls and message["role"] != "tool":
+            closed += [tool_message(call, _NO_RESULT) for call in open_calls]
+            open_calls = []
+        closed.append(message)
+        open_calls += [call for call in message.get("tool_calls", ()) if call["id"] not in answered]
+    return closed + [tool_message(call, _NO_RESULT) for call in open_calls]
+
+
+_NO_RESULT = (
+    "There is no result of this call: it was stopped before it had one. Nobody knows whether it was carried out."
+)
 
 
 def text_of(message: Message) -> str:

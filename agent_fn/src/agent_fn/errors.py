@@ -28,6 +28,13 @@ def model_unavailable(message: str = "The model server does not answer.") -> Dor
     return DormouseError(error_pb2.ERROR_REASON_MODEL_UNAVAILABLE, message)
 
 
+class UnreadableToolCall(DormouseError):  # noqa: N818 - named like the reasons it stands among
+    """The model server gave up on an answer because it could not read a tool call in it."""
+
+    def __init__(self) -> None:
+        super().__init__(error_pb2.ERROR_REASON_MODEL_UNAVAILABLE, "The model wrote a tool call that nobody can read.")
+
+
 def model_timeout(message: str) -> DormouseError:
     """The model server kept silent for too long."""
     return DormouseError(error_pb2.ERROR_REASON_MODEL_TIMEOUT, message)

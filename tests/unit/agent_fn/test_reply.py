@@ -1,7 +1,7 @@
 """What repeats what is known is held back."""
 
 import pytest
-from agent_fn.agents.reply import Echo
+from agent_fn.agents.echo import Echo
 from agent_fn.conversation import Message, merge_messages
 
 

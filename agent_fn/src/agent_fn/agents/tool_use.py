@@ -30,7 +30,7 @@ from agent_fn.events import (
     ToolCallStarted,
     ToolResult,
 )
-from agent_fn.tools.port import ToolOutcome
+from agent_fn.tools.port import ToolOutcome, unknown_outcome
 
 _AT_ONCE = 8
 # Of a context's length in tokens, what the results of one turn may fill together, in characters: about half of it.
@@ -162,7 +162,7 @@ class _Turn:
         elif earlier is not None:
             self._tell(call, _repeated(earlier))
         elif tool is None:
-            self._tell(call, ToolOutcome(self._no_such_tool(name), is_error=True))
+            self._tell(call, self._no_such_tool(call))
         else:
             self._plan(call, tool, arguments)
 
@@ -205,6 +205,8 @@ class _Turn:
                 )
                 if outcome.is_error:
                     span.fail("tool_error")
+        if not outcome.is_answered and job.tool.description.has_side_effects and self._may_have_begun(call):
+            outcome = unknown_outcome(call["name"])
         if job.is_edited:
             outcome = replace(outcome, content=_edited(job.arguments) + outcome.content)
         self._tell(call, outcome)
@@ -225,11 +227,19 @@ class _Turn:
         self._context.progress.begun = True
         self._context.flow.put(events)
 
-    def _no_such_tool(self, name: str) -> str:
+    def _no_such_tool(self, call: ToolCall) -> ToolOutcome:
+        name = call["name"]
+        if not self._tools.is_complete:
+            if self._may_have_begun(call):
+                return unknown_outcome(name)
+            return ToolOutcome("The tools cannot be reached at the moment. It was not run.", is_error=True)
         names = list(self._tools.own)[:_TOOLS_LISTED]
-        if not names:
-            return f"There is no tool {name!r}; there are no tools at all now. Answer without."
-        return f"There is no tool {name!r}. There are: {', '.join(names)}."
+        known = f"There are: {', '.join(names)}." if names else "There are none at all now: answer without."
+        return ToolOutcome(f"There is no tool {name!r}. {known}", is_error=True)
+
+    def _may_have_begun(self, call: ToolCall) -> bool:
+        """Whether an earlier attempt told of the call, and perhaps made it."""
+        return self._context.recovery.tool_call(call["id"]) is not None
 
 
 _NOBODY_TO_ASK: Final = (

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any, Generic, TypeVar
 
 from dormouse_runtime.errors import DormouseError
@@ -33,7 +34,8 @@ class Remembered(Generic[T]):
         """The value; raises what reading it raised."""
         age = self._loop.time() - self._read_at
         if age > self._fresh_s and self._reading is None:
-            self._reading = self._loop.create_task(self._refresh())
+            # In an empty context: it belongs to all who wait, so no one's deadline may end it.
+            self._reading = self._loop.create_task(self._refresh(), context=Context())
             self._reading.add_done_callback(self._read_or_failed)
         if age <= self._kept_s and self._value is not None:
             return self._value

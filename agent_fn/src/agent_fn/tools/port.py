@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from agent_fn.conversation import ToolCall
 from agent_fn.events import Event
 from agent_fn.generation import ToolDefinition
+
+DEFAULT_TIME_LIMIT_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class ToolDescription:
     definition: ToolDefinition
     has_side_effects: bool = False
     needs_approval: bool = False
-    time_limit_s: float = 30
+    time_limit_s: float = DEFAULT_TIME_LIMIT_S
 
     @property
     def name(self) -> str:
@@ -29,14 +31,25 @@ class ToolOutcome:
     """What a call brought: the text that the model reads, also where it is an error.
 
     `outcome_unknown`: the call had begun and nobody can say whether it was carried out. `duration_ms`: of the tool
-    itself, 0 where it did not run. `events` are told together with the result.
+    itself, 0 where it did not run. `is_answered`: it comes from the tool; if not, the tool could not be reached or
+    broke off. `events` are told together with the result.
     """
 
     content: str
     is_error: bool = False
     outcome_unknown: bool = False
     duration_ms: int = 0
+    is_answered: bool = True
     events: Sequence[Event] = ()
+
+
+def unknown_outcome(name: str) -> ToolOutcome:
+    """For a call that may have begun, and nobody is left who knows how it ended."""
+    text = (
+        f"The connection to {name} was lost. Nobody knows whether this call was carried out. Do not simply make it "
+        "again: say so, or find out by another tool."
+    )
+    return ToolOutcome(text, is_error=True, outcome_unknown=True, is_answered=False)
 
 
 class Toolbox(Protocol):

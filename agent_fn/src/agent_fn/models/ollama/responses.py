@@ -97,6 +97,8 @@ def error_from(model: str, status: int, text: str) -> DormouseError:
     for ability in ("tools", "thinking", "chat", "generate", "images", "vision"):
         if f"does not support {ability}" in lowered:
             return errors.capability_missing(model, ability)
+    if "parsing tool call" in lowered or "parse tool call" in lowered:
+        return errors.UnreadableToolCall()
     if "invalid json schema" in lowered:  # Ollama says so with a 500
         return errors.invalid_argument("The model server can't make anything of the JSON Schema of the answer.")
     _logger.warning(
