@@ -1,5 +1,7 @@
 """What ToolService offers to each kind of caller, remembered for a short time so that a run need not ask."""
 
+from __future__ import annotations
+
 import asyncio
 import base64
 import binascii

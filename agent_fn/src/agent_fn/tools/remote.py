@@ -1,5 +1,7 @@
 """ToolService as a toolbox: lists and calls tools over gRPC, with the token that came with the run."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import math
@@ -45,7 +47,7 @@ class RemoteTools:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, target: str) -> AsyncIterator["RemoteTools"]:
+    async def connect(cls, target: str) -> AsyncIterator[RemoteTools]:
         """Connects with the first call."""
         async with open_channel(target) as channel:
             stub: Any = tool_service_pb2_grpc.ToolServiceStub(channel)
@@ -55,7 +57,7 @@ class RemoteTools:
             finally:
                 await listings.aclose()
 
-    def open(self, tenant: str, token: str) -> "RemoteToolbox":
+    def open(self, tenant: str, token: str) -> RemoteToolbox:
         """The tools of one run. `tenant` is the verified one of whoever asked for the run."""
         return RemoteToolbox(self._stub, self._listings, tenant, token)
 
