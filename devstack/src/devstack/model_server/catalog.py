@@ -104,6 +104,7 @@ class Model:
 
 BUILT_IN = (
     Model("dormouse-dev:latest", ("completion", "tools", "thinking", "vision")),
+    Model("dormouse-dev-notools:latest", ("completion",)),
     Model("dormouse-dev-noprefill:latest", ("completion",), prefill=False),
     Model("sim:latest", ("completion",), simulated=True),
     Model("dormouse-dev-embed:latest", ("embedding",)),

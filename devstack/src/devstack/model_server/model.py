@@ -13,9 +13,12 @@ from devstack.model_server.dialogue import task_of
 from devstack.model_server.frames import Answer
 from devstack.model_server.prose import answer_in_prose, simulated_text, thoughts
 from devstack.model_server.reports import report
+from devstack.model_server.structured import structured
+from devstack.model_server.text_protocol import translated
 from devstack.model_server.tokens import count_tokens, split_tokens
-from devstack.model_server.tool_choice import chosen_calls
-from devstack.model_server.values import ValueMaker
+from devstack.model_server.tool_choice import chosen_calls, next_calls
+from devstack.model_server.understanding.material import done
+from devstack.model_server.understanding.offers import offered
 
 
 def answer(model: Model, call: Call, simulated_tokens: int, scripted: Answer | None = None) -> Answer:
@@ -48,20 +51,31 @@ def _whole(model: Model, call: Call, simulated_tokens: int) -> Answer:
     thinking = thoughts(call) if call.think else ""
     if call.format is not None:
         return Answer(_formatted(call), thinking)
-    if calls := chosen_calls(call):
+    if shown := translated(call):
+        call, form = shown
+        if functions := next_calls(task_of(call.turns), offered(call.tools)):
+            return Answer(form.written(functions), thinking)
+    elif calls := chosen_calls(call):
         return Answer("", thinking, calls)
-    task = task_of(call.turns)
-    return Answer(report(task.request, task.results) if task.results else answer_in_prose(call), thinking)
+    return Answer(_in_words(call), thinking)
 
 
 def _formatted(call: Call) -> str:
-    task = task_of(call.turns)
-    results = " ".join(result.content for result in task.results)
     if isinstance(call.format, Mapping):
-        value = ValueMaker(f"{task.request} {results}".strip(), call.format).value(call.format)
+        value = structured(call, call.format)
     else:
+        task = task_of(call.turns)
+        results = " ".join(result.content for result in task.results)
         value = {"question": task.request, "answer": results or answer_in_prose(call)}
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _in_words(call: Call) -> str:
+    """The answer without a schema: what tools gave or what the prompt says they did, else prose."""
+    task = task_of(call.turns)
+    told = [turn.content for turn in call.turns if turn.role == "system"]
+    results = [*(note.result for note in done(told)), *task.results]
+    return report(task.request, results) if results else answer_in_prose(call)
 
 
 def _stopped(whole: Answer, stops: tuple[str, ...]) -> Answer:

@@ -75,7 +75,7 @@ INTENTS = (
             r"\b(?:history|biography|capital|inventor) of\b",
             r"\b(?:when|where) (?:was|were|did)\b",
         ),
-        4,
+        5,
     ),
     Intent(
         "web search",
@@ -87,6 +87,17 @@ INTENTS = (
             r"\bsearch (?:for|about)\b",
         ),
         6,
+    ),
+    Intent(
+        "general knowledge",
+        ("web", "internet", "tavily", "searxng"),
+        _words(
+            r"\bwho (?:is|was|were|are)\b",
+            r"\bwhat (?:is|are|was|were) (?:an? |the )?[^\W\d]",
+            r"\b(?:when|where) (?:was|were|did)\b",
+            r"\btell me (?:something |more )?about\b",
+        ),
+        3,
     ),
     Intent(
         "documents",
