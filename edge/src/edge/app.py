@@ -20,7 +20,16 @@ from .errors import ApiError, invalid_argument
 from .lifecycle import Lifecycle
 from .middleware.body_limit import BodyLimitMiddleware
 from .middleware.observe import ObserveMiddleware
-from .native import agent_routes, run_routes, thread_routes, tool_routes
+from .native import (
+    agent_routes,
+    artifact_routes,
+    artifact_schemas,
+    run_routes,
+    thread_routes,
+    tool_routes,
+    trace_routes,
+    trace_schemas,
+)
 from .native import schemas as native
 from .openai import answers, chat_routes, model_routes, schemas
 from .services import open_services
@@ -41,6 +50,8 @@ _SURFACES = (
     tool_routes,
     thread_routes,
     run_routes,
+    trace_routes,
+    artifact_routes,
     health_routes,
 )
 _MODELS = (
@@ -50,6 +61,8 @@ _MODELS = (
     answers.ModelList,
     RunAgentInput,
     *native.MODELS,
+    *trace_schemas.MODELS,
+    *artifact_schemas.MODELS,
     *health_routes.MODELS,
 )
 

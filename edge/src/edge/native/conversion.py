@@ -95,9 +95,9 @@ def run_to_json(run: RunRecord) -> dict[str, Any]:
         "agent": run.agent_id,
         "model": run.model or None,
         "thread_id": run.thread_id,
-        "created_at": _time(run.created_at),
-        "started_at": _time(run.started_at),
-        "finished_at": _time(run.finished_at),
+        "created_at": time_to_json(run.created_at),
+        "started_at": time_to_json(run.started_at),
+        "finished_at": time_to_json(run.finished_at),
         "finish_reason": run.finish_reason,
         "error": error,
         "interrupts": [interrupt_to_json(interrupt) for interrupt in run.interrupts],
@@ -118,8 +118,8 @@ def thread_to_json(thread: Thread) -> dict[str, Any]:
         "id": thread.id,
         "object": "thread",
         "metadata": thread.metadata,
-        "created_at": _time(thread.created_at),
-        "updated_at": _time(thread.updated_at),
+        "created_at": time_to_json(thread.created_at),
+        "updated_at": time_to_json(thread.updated_at),
     }
 
 
@@ -158,5 +158,6 @@ def message_to_json(message: Message) -> dict[str, Any]:
     return shown
 
 
-def _time(moment: datetime | None) -> str | None:
+def time_to_json(moment: datetime | None) -> str | None:
+    """ISO 8601 in UTC, with milliseconds."""
     return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

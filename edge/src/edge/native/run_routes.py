@@ -21,7 +21,7 @@ from edge.services import services_of
 from .conversion import client_tools_of, messages_of, options_of, run_to_json, runs_to_json
 from .event_schemas import EVENT
 from .events import NativeEncoder
-from .parameters import After, Limit, RunId, ThreadId
+from .parameters import After, Limit, RunId, ThreadId, check_run_id
 from .schemas import ResumeRequest, RunList, RunObject, RunRequest
 
 router = APIRouter(tags=["Runs"])
@@ -148,7 +148,7 @@ async def list_thread_runs(
     response_class=Response,
 )
 async def get_run(request: Request, caller: CurrentCaller, run_id: RunId) -> Response:
-    _check(run_id)
+    check_run_id(run_id)
     services = services_of(request)
     run = await services.runs.get(caller.tenant, run_id)
     note_run(request, run_id, run.thread_id)
@@ -178,7 +178,7 @@ async def stream_run_events(
         ),
     ] = "",
 ) -> Response:
-    _check(run_id)
+    check_run_id(run_id)
     note_run(request, run_id)
     services = services_of(request)
     await services.runs.require_log(caller.tenant, run_id)  # an open stream could not say any more that there is none
@@ -202,7 +202,7 @@ async def stream_run_events(
     response_class=Response,
 )
 async def cancel_run(request: Request, caller: CurrentCaller, run_id: RunId) -> Response:
-    _check(run_id)
+    check_run_id(run_id)
     services = services_of(request)
     run = await services.runs.cancel(caller.tenant, run_id)
     note_run(request, run_id, run.thread_id)
@@ -223,7 +223,7 @@ async def cancel_run(request: Request, caller: CurrentCaller, run_id: RunId) -> 
 async def resume_run(request: Request, caller: CurrentCaller, run_id: RunId) -> Response:
     services = services_of(request)
     wanted = await read_json(request, ResumeRequest)
-    _check(run_id)
+    check_run_id(run_id)
     note_run(request, run_id)
     on_disconnect = OnDisconnect.CONTINUE if wanted.background else wanted.on_disconnect
     after = await services.runs.resume(caller.tenant, run_id, wanted.answers, on_disconnect=on_disconnect)
@@ -274,11 +274,6 @@ async def _list(
             caller.tenant, limit=limit, after=after, thread_id=thread_id, status=status
         )
     return _json(runs_to_json(page))
-
-
-def _check(run_id: str) -> None:
-    if not is_run_id(run_id):
-        raise ApiError.of(ErrorReason.ERROR_REASON_RUN_NOT_FOUND, "There is no run with this id.")
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
