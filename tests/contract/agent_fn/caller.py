@@ -112,10 +112,13 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(stack: Stack, agent_fn: AgentFn, tenant: Tenant) -> AsyncIterator[Caller]:
-    """A caller with a channel of its own."""
+async def calling(stack: Stack, agent_fn: AgentFn, tenant: Tenant, *scopes: str) -> AsyncIterator[Caller]:
+    """A caller with a channel of its own; with scopes it sends a token for tools, too."""
+    metadata = call_metadata(stack.token(tenant))
+    if scopes:
+        metadata += (("x-dormouse-tools", stack.token(tenant, audience="tool_fn", scopes=scopes)),)
     async with open_channel(agent_fn.address) as channel:
-        yield Caller(agent_service_pb2_grpc.AgentServiceStub(channel), call_metadata(stack.token(tenant)))
+        yield Caller(agent_service_pb2_grpc.AgentServiceStub(channel), metadata)
 
 
 def kinds(events: Sequence[Event]) -> list[str]:
@@ -158,6 +161,7 @@ def recovery(events: Sequence[Event], *, may_replace: bool = False, attempt: int
     """What the edge would send after an attempt that said this."""
     messages: dict[str, RecoveredMessage] = {}
     calls: dict[str, RecoveredToolResult] = {}
+    state, patches, tokens = "", [], 0
     for event in events:
         kind = event.WhichOneof("event")
         if kind == "message_started":
@@ -182,7 +186,25 @@ def recovery(events: Sequence[Event], *, may_replace: bool = False, attempt: int
             )
         elif kind == "tool_call_args":
             calls[event.tool_call_args.tool_call_id].arguments_json += event.tool_call_args.delta
-    return Recovery(attempt=attempt, messages=messages.values(), tool_results=calls.values(), may_replace=may_replace)
+        elif kind == "tool_result":
+            result = event.tool_result
+            call = calls[result.tool_call_id]
+            call.content, call.is_error, call.outcome_unknown = result.content, result.is_error, result.outcome_unknown
+        elif kind == "state_snapshot":
+            state, patches = event.state_snapshot.json, []
+        elif kind == "state_delta":
+            patches.append(event.state_delta.patch_json)
+        elif kind == "usage_reported":
+            tokens += event.usage_reported.prompt_tokens + event.usage_reported.completion_tokens
+    return Recovery(
+        attempt=attempt,
+        messages=messages.values(),
+        tool_results=calls.values(),
+        may_replace=may_replace,
+        state_json=state,
+        state_patches_json=patches,
+        tokens=tokens,
+    )
 
 
 def options(**values: Any) -> agent_pb2.GenerationOptions:

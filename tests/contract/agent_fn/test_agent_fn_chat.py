@@ -178,8 +178,12 @@ async def test_any_model_that_the_server_has_can_be_chatted_with(caller: Caller,
 
 async def test_agents_and_models_are_listed(caller: Caller) -> None:
     listed = await caller.agents()
-    assert [agent.id for agent in listed.agents] == ["chat"]
-    assert set(listed.agents[0].capabilities) >= {"streaming", "threads", "reasoning", "client_tools"}
+    agents = {agent.id: agent for agent in listed.agents}
+    assert list(agents) == sorted(agents)
+    assert set(agents["chat"].capabilities) >= {"streaming", "threads", "reasoning", "client_tools"}
+    assert not agents["chat"].any_tools
+    assert set(agents["react"].capabilities) >= {"tools", "client_tools", "interrupts"}
+    assert agents["react"].any_tools
     assert listed.model_server_reachable
     assert listed.default_model == "dormouse-dev:latest"
     models = {model.name: model for model in listed.models}

@@ -35,12 +35,23 @@ class CallHistory:
         known = self._outcomes.get(key)
         return None if known is None else known[0]
 
-    def brought(self, name: str, arguments: Mapping[str, Any], outcome: ToolOutcome, *, changes: bool) -> None:
-        """Remembers a call's outcome. `changes`: the tool changes what others would bring from now on."""
+    def brought(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        outcome: ToolOutcome,
+        *,
+        changes: bool = False,
+        is_final: bool = False,
+    ) -> None:
+        """Remembers a call's outcome.
+
+        `changes`: the tool changes what others would bring from now on. `is_final`: it stays, though it is an error.
+        """
         if changes and (not outcome.is_error or outcome.outcome_unknown):
             self._outcomes = {key: known for key, known in self._outcomes.items() if known[1]}
         # What failed may work the next time; what nobody knows the end of must not be tried again.
-        if not outcome.is_error or outcome.outcome_unknown:
+        if not outcome.is_error or outcome.outcome_unknown or is_final:
             self._outcomes[_key(name, arguments)] = (outcome, changes)
 
 

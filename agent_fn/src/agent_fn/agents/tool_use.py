@@ -129,7 +129,10 @@ class _Turn:
             if call["id"] in self._remembered:
                 arguments, has_side_effects = self._remembered[call["id"]]
                 outcome = self._outcomes[call["id"]]
-                self._context.history.brought(call["name"], arguments, outcome, changes=has_side_effects)
+                is_rejected = isinstance(self._verdict(call, arguments), Rejected)
+                self._context.history.brought(
+                    call["name"], arguments, outcome, changes=has_side_effects, is_final=is_rejected
+                )
         return [self._outcomes[call["id"]] for call in self._calls]
 
     def _is_recovered(self, call: ToolCall) -> bool:
@@ -175,7 +178,7 @@ class _Turn:
             return
         is_edited = False
         if tool.description.needs_approval:
-            verdict = read_answer(self._context.answers.get(interrupt_id(call)), arguments)
+            verdict = self._verdict(call, arguments)
             match verdict:
                 case Approved():
                     arguments, is_edited = verdict.arguments, verdict.is_edited
@@ -189,6 +192,9 @@ class _Turn:
                     self._tell(call, ToolOutcome(_NOBODY_TO_ASK, is_error=True))
                     return
         self._jobs[key] = _Job(call, tool, arguments, is_edited)
+
+    def _verdict(self, call: ToolCall, arguments: Mapping[str, Any]) -> Approved | Rejected | None:
+        return read_answer(self._context.answers.get(interrupt_id(call)), arguments)
 
     async def _work(self, job: _Job) -> None:
         context, call, progress = self._context, job.call, self._context.progress
