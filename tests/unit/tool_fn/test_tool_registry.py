@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from dormouse_runtime.settings import SettingsError
 from tool_fn.config import Config, Secrets
+from tool_fn.databases import Databases
 from tool_fn.means import Means
 from tool_fn.registry import Registry
 from tool_fn.tool import Call, Tool, ToolError
@@ -37,7 +38,9 @@ def tool(name: str, **flags: bool) -> Tool:
 
 
 def means(config: Config | None = None) -> Means:
-    return Means(config or Config(), Secrets({}), WebClient(Guard(Rules()), 1000), Workers())
+    return Means(
+        config or Config(), Secrets({}), WebClient(Guard(Rules()), 1000), Workers(), Databases({}, Secrets({}))
+    )
 
 
 class Source:

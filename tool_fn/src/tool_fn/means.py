@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from tool_fn.config import Config, Secrets
+from tool_fn.databases import Databases
 from tool_fn.web import Guard, Rules, WebClient
 from tool_fn.workers import Workers
 
@@ -21,6 +22,7 @@ class Means:
     secrets: Secrets
     http: WebClient
     workers: Workers
+    databases: Databases
     embed_target: str = ""
 
 
@@ -33,4 +35,6 @@ async def open_means(config: Config, secrets: Secrets, embed_target: str = "") -
         stack.push_async_callback(http.aclose)
         workers = Workers()
         stack.push_async_callback(workers.close)
-        yield Means(config, secrets, http, workers, embed_target)
+        databases = Databases(config.databases, secrets)
+        stack.push_async_callback(databases.aclose)
+        yield Means(config, secrets, http, workers, databases, embed_target)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 from msgspec import Meta
@@ -33,7 +33,7 @@ def _tool(lookup: Lookup, means: Means) -> Tool:
     fields = [(name, _type(parameter)) for name, parameter in lookup.parameters.items()]
     kind = msgspec.defstruct(lookup.name, fields, bases=(Arguments,), forbid_unknown_fields=True)
 
-    async def run(arguments: msgspec.Struct, call: Call) -> str:
+    async def run(arguments: Arguments, call: Call) -> str:
         reader = await means.databases.get(lookup.database)
         values = msgspec.structs.asdict(arguments)
         found = await reader.lookup(lookup.sql, values, max_rows=lookup.max_rows, seconds=call.remaining_s())
@@ -41,7 +41,13 @@ def _tool(lookup: Lookup, means: Means) -> Tool:
             return "Nothing was found."
         return found.as_record() if len(found.values) == 1 and not found.has_more else found.as_table()
 
-    return typed_tool(name=lookup.name, description=lookup.description, input=kind, run=run, time_limit_s=TIME_LIMIT_S)
+    return typed_tool(
+        name=lookup.name,
+        description=lookup.description,
+        input=cast("type[Arguments]", kind),
+        run=run,
+        time_limit_s=TIME_LIMIT_S,
+    )
 
 
 def _type(parameter: Parameter) -> Any:

@@ -1,7 +1,7 @@
 """`sql_query`: a model's own queries, on databases that the operator offers for them."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
 from msgspec import Meta
@@ -32,7 +32,7 @@ def build_tools(means: Means) -> Iterable[Tool]:
         forbid_unknown_fields=True,
     )
 
-    async def run(query: msgspec.Struct, call: Call) -> str:
+    async def run(query: Arguments, call: Call) -> str:
         asked = msgspec.structs.asdict(query)
         reader = await means.databases.get(asked["database"])
         found = await reader.query(asked["sql"], max_rows=asked["max_rows"], seconds=call.remaining_s())
@@ -45,7 +45,7 @@ def build_tools(means: Means) -> Iterable[Tool]:
             "information_schema.columns; look there first when you do not know them. Aggregate in SQL rather than "
             "reading many rows."
         ),
-        input=kind,
+        input=cast("type[Arguments]", kind),
         run=run,
         time_limit_s=TIME_LIMIT_S,
     )
