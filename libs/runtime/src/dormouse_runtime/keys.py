@@ -14,9 +14,13 @@ import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+if TYPE_CHECKING:
+    # Loaded where a key is used: 6 MB that the start of a function does not need.
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+_KEY_BYTES = 32
 
 
 class KeyFileError(ValueError):
@@ -25,6 +29,8 @@ class KeyFileError(ValueError):
 
 def generate_key() -> tuple[dict[str, str], dict[str, str]]:
     """A new Ed25519 pair as (private JWK, public JWK); their kid is the thumbprint of RFC 7638."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     key = Ed25519PrivateKey.generate()
     x = _encode(key.public_key().public_bytes_raw())
     thumbprint = hashlib.sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest()
@@ -53,18 +59,30 @@ def write_key_pair(private_path: Path, trusted_path: Path, issuer: str = "dormou
 
 def private_key_from_jwk(jwk: object) -> Ed25519PrivateKey:
     """Raises ValueError unless it is an Ed25519 private key with a kid."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
     fields = _okp(jwk)
     if "d" not in fields:
         raise ValueError("it holds no private key")
     return Ed25519PrivateKey.from_private_bytes(_decode(fields["d"]))
 
 
-def public_key_from_jwk(jwk: object) -> Ed25519PublicKey:
+def public_bytes_from_jwk(jwk: object) -> bytes:
     """Raises ValueError unless it is an Ed25519 public key with a kid, and nothing secret beside it."""
     fields = _okp(jwk)
     if "d" in fields:
         raise ValueError("a private key stands among the trusted ones: replace that key, it is known now")
-    return Ed25519PublicKey.from_public_bytes(_decode(fields["x"]))
+    raw = _decode(fields["x"])
+    if len(raw) != _KEY_BYTES:
+        raise ValueError(f"an Ed25519 public key has {_KEY_BYTES} bytes, not {len(raw)}")
+    return raw
+
+
+def public_key(raw: bytes) -> Ed25519PublicKey:
+    """The key of `public_bytes_from_jwk`."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    return Ed25519PublicKey.from_public_bytes(raw)
 
 
 def _okp(jwk: object) -> Mapping[str, Any]:

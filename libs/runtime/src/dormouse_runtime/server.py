@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
@@ -31,6 +32,8 @@ _logger = logging.getLogger(__name__)
 _HEADROOM_RPCS: Final = 256
 # How long closing what build() opened may take after the drain before the process ends all the same.
 _CLOSE_S: Final = 3.0
+# What the first token needs is loaded so long after the start, unless one has come.
+_LOAD_TOKENS_AFTER_S: Final = 1.0
 # How long answers of calls that have ended may take to leave, and reflection streams to end by themselves.
 _FLUSH_S: Final = 2.0
 
@@ -181,6 +184,7 @@ class _Process:
             )
         )
         resources.push_async_callback(_cancel, polling)
+        resources.push_async_callback(_cancel, asyncio.create_task(_load_tokens()))
 
     async def _serve_metrics(self, metrics: RpcMetrics, resources: AsyncExitStack) -> MetricsServer | None:
         listen = self._settings.metrics_listen
@@ -239,6 +243,11 @@ def _listen(server: grpc.aio.Server, address: Address) -> str:
     except RuntimeError as error:
         raise StartupError(f"gRPC can't listen on {address}: is something else there?") from error
     return str(Address(address.host, port))
+
+
+async def _load_tokens() -> None:
+    await asyncio.sleep(_LOAD_TOKENS_AFTER_S)
+    await asyncio.to_thread(importlib.import_module, "dormouse_runtime.tokens")
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

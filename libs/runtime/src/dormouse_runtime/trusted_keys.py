@@ -8,11 +8,12 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from dormouse_runtime.keys import KeyFileError, public_bytes_from_jwk, public_key
 
-from dormouse_runtime.keys import KeyFileError, public_key_from_jwk
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _CHECK_EVERY_S: Final = 1.0
 _logger = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ class TrustedKeys:
         """The issuer's key of that id. Takes what an unverified token says."""
         if not isinstance(issuer, str) or not isinstance(key_id, str):
             return None
-        return self._keys.get(issuer, {}).get(key_id)
+        raw = self._keys.get(issuer, {}).get(key_id)
+        return None if raw is None else public_key(raw)
 
     def refresh(self) -> None:
         """Looks for a change of the file, at most once a second (one stat call)."""
@@ -65,11 +67,11 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 
-def _read(path: Path) -> Mapping[str, Mapping[str, Ed25519PublicKey]]:
+def _read(path: Path) -> Mapping[str, Mapping[str, bytes]]:
     try:
         issuers = json.loads(path.read_bytes())["issuers"]
         return {
-            issuer: {jwk["kid"]: public_key_from_jwk(jwk) for jwk in key_set["keys"]}
+            issuer: {jwk["kid"]: public_bytes_from_jwk(jwk) for jwk in key_set["keys"]}
             for issuer, key_set in issuers.items()
         }
     except (OSError, ValueError) as error:
