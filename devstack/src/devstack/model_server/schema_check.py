@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 MAX_DEPTH = 100
 MAX_COUNT = 10_000
-_COUNTS = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
+_LEAST = frozenset({"minLength", "minItems"})
+_MOST = frozenset({"maxLength", "maxItems"})
 _NUMBERS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
 _TEXTS = frozenset({"$ref", "pattern", "format", "description"})
 _SCHEMAS = frozenset({"items", "additionalProperties"})
@@ -24,8 +25,10 @@ def is_schema(value: object, depth: int = 0) -> bool:
 
 
 def _fits(keyword: str, value: object, depth: int) -> bool:
-    if keyword in _COUNTS:
+    if keyword in _LEAST:  # so much has to be made up
         return _is_number(value) and 0 <= value <= MAX_COUNT  # type: ignore[operator]  # it is a number
+    if keyword in _MOST:
+        return _is_number(value) and value >= 0  # type: ignore[operator]
     if keyword == "multipleOf":
         return _is_number(value) and value > 0  # type: ignore[operator]
     if keyword in _NUMBERS:

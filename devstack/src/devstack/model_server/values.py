@@ -38,6 +38,7 @@ _WHOLE_TEXT = frozenset(
     {"query", "question", "text", "prompt", "input", "message", "content", "request", "task", "search", "q"}
 )
 _PLACES = frozenset({"city", "location", "place", "country", "town", "region", "address", "destination", "origin"})
+_OBJECTS = frozenset({"body", "json", "payload", "data", "object", "value", "values", "input", "arguments", "fields"})
 NOTHING: Final = object()
 """The text offers no value."""
 
@@ -91,8 +92,9 @@ class ValueMaker:
                         return found
                 return NOTHING
         kind, description = kind_of(schema), str(schema.get("description") or "")
-        if "type" not in schema and kind == "string" and (found := json_in(self._text)):
-            return orjson.loads(found)  # anything fits here
+        if "type" not in schema and kind == "string":  # anything fits here
+            found = json_in(self._text)
+            return orjson.loads(found) if found else NOTHING
         if kind == "string":
             found = self._said.string(name, description)
             return found if found is not None and self._fits(found, schema) else self._remembered(name, str)
@@ -105,7 +107,7 @@ class ValueMaker:
             return not self._words & _NEGATION if name_concepts(name) <= concepts(self._text) else NOTHING
         if kind == "array":
             return self._listed(schema, name)
-        found = json_in(self._text) if kind == "object" else ""
+        found = json_in(self._text) if kind == "object" and set(words(name_words(name))) & _OBJECTS else ""
         return value if found and isinstance(value := orjson.loads(found), dict) else NOTHING
 
     def _fits(self, text: str, schema: Mapping[str, Any]) -> bool:

@@ -57,7 +57,7 @@ def arguments_for(
         if value is not NOTHING:
             filled[name] = value
     if not filled and not required:
-        filled = {name: maker.value(schema, name) for name, schema in properties.items()}
+        filled = {name: maker.value(schema, name) for name, schema in properties.items() if "default" not in schema}
     return {name: filled[name] for name in properties if name in filled}
 
 

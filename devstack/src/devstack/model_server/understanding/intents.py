@@ -59,7 +59,8 @@ INTENTS = (
         ("weather", "forecast", "temperature", "meteo"),
         _words(
             r"\b(?:weather|forecast|temperature|sunny|windy|snowing|raining)\b",
-            r"\b(?:rain|snow|umbrella)\b",
+            r"\b(?:will|is|does) it (?:\w+ ){0,3}(?:rain|snow)\b",
+            r"\bneed an umbrella\b",
             r"\bhow (?:warm|cold|hot)\b",
         ),
         8,
@@ -73,6 +74,7 @@ INTENTS = (
             r"\bwhat (?:is|are|was|were) (?:an? |the )?[^\W\d]",
             r"\btell me (?:something |more )?about\b",
             r"\b(?:history|biography|capital|inventor) of\b",
+            r"\bwhich \w+ (?:is|are|was|were|has|did)\b",
             r"\b(?:when|where) (?:was|were|did)\b",
         ),
         5,

@@ -9,6 +9,8 @@ from typing import Any
 from devstack.model_server.schema_shapes import properties_of, required_of, resolved
 from devstack.model_server.understanding.concepts import concepts, name_concepts, name_words
 from devstack.model_server.understanding.intents import EMAIL, INTENTS, intents_of
+from devstack.model_server.understanding.parts import reference_in
+from devstack.model_server.understanding.sayings import Sayings
 from devstack.model_server.words import words
 
 _ENOUGH = 3
@@ -70,6 +72,18 @@ def _score(offer: Offer, text: str, intents: frozenset[str]) -> int:
     described_concepts = concepts(offer.description) - named
     score = 3 * len(asked & named) + min(3, len(asked & described_concepts))
     score += max((intent.weight for intent in wanted), default=0) + (10 if mentioned else 0)
-    if EMAIL.search(text) and any("mail" in name for name in offer.required):
-        score += 4
-    return score
+    return score + _evidence(offer, text) if score else 0
+
+
+def _evidence(offer: Offer, text: str) -> int:
+    """Points for required arguments that nothing else can be mistaken for: they stand in the text, or they do not."""
+    if reference_in(text):
+        return 0  # they may come from an earlier result
+    said, points = Sayings(text), 0
+    for name in offer.required:
+        kind = resolved(offer.properties[name], offer.parameters).get("type")
+        if "mail" in name:
+            points += 4 if EMAIL.search(text) else -4
+        elif kind in ("integer", "number"):
+            points += 3 if said.number(name) is not None else -3
+    return points

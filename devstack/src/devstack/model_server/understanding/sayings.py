@@ -12,6 +12,7 @@ from devstack.model_server.understanding.concepts import concepts, name_words
 from devstack.model_server.understanding.earlier import Result, value_of
 from devstack.model_server.understanding.expressions import expression_in
 from devstack.model_server.understanding.intents import DATE, EMAIL, FENCE, URL, intents_of
+from devstack.model_server.understanding.parts import reference_in
 from devstack.model_server.understanding.shielding import Shielded, bracketed
 from devstack.model_server.understanding.tables import header_of, table_spans
 from devstack.model_server.words import words
@@ -103,7 +104,7 @@ class Sayings:
             if parts & names and (found := find(self, text, name)):
                 return found
         hinted = set(words(description)[:8])
-        if hinted & _PLACES and (found := _place(self, text, name)):
+        if hinted & (_PLACES - {"place", "address"}) and (found := _place(self, text, name)):
             return found
         return None
 
@@ -157,6 +158,17 @@ def json_in(text: str) -> str:
                 continue
             best = text[start:end]
     return best
+
+
+def _text(said: Sayings, text: str, name: str) -> str:
+    """A body that is no JSON: what stands in quotation marks, or what has been found out."""
+    if _json(said, text, name):
+        return ""
+    if quoted := QUOTED.search(URL.sub(" ", text)):
+        return quoted.group(1) or quoted.group(2)
+    if said.results and reference_in(said.text):
+        return "\n\n".join(result.content for result in said.results if not result.failed)
+    return ""
 
 
 def _json(said: Sayings, text: str, name: str) -> str:
@@ -288,6 +300,7 @@ _FINDERS: tuple[tuple[frozenset[str], _Find], ...] = (
     (frozenset({"code", "script", "program", "source"}), _code),
     (frozenset({"sql", "statement"}), _sql),
     (frozenset({"body", "json", "payload"}), _json),
+    (frozenset({"text", "body", "message"}), _text),
     (frozenset({"data", "csv", "table", "rows", "dataset"}), _data),
     (frozenset({"column", "columns", "field", "by", "group", "per", "key"}), _column),
     (_PLACES, _place),
