@@ -9,7 +9,9 @@ import orjson
 from agent_fn.agents.arguments import repaired
 from agent_fn.agents.context import RunContext
 from agent_fn.agents.patience import Patience
-from agent_fn.conversation import Message
+from agent_fn.agents.room import fitted
+from agent_fn.agents.text_protocol import with_tools
+from agent_fn.conversation import Message, with_calls_closed
 from agent_fn.events import Event, StepFinished, StepStarted, UsageReported
 from agent_fn.generation import GenerationOptions
 from agent_fn.models.port import Capability, Completion, ModelCall
@@ -46,6 +48,10 @@ async def ask_json(
     """
     context.progress.begun = True
     context.flow.put([StepStarted(step_id, step_name)])
+    messages = with_calls_closed(messages)
+    if context.model.capabilities and Capability.TOOLS not in context.model.capabilities:
+        messages = with_tools(messages, ())
+    messages = fitted(messages, context.model.context_length)
     ending: list[Event] = []
     value: Mapping[str, Any] | None = None
     for _ in range(_TRIES):
