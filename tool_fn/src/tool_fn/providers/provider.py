@@ -22,10 +22,11 @@ _DETAIL: Final = 300
 class Provider:
     """One service. name: as people call it. key: the variable that holds its key, for sentences; "": it has none."""
 
-    def __init__(self, name: str, web: WebClient, key: str = "") -> None:
+    def __init__(self, name: str, web: WebClient, key: str = "", time_limit_s: float = 12.0) -> None:
         self.name = name
         self._web = web
         self._key = key
+        self._time_limit_s = time_limit_s
 
     async def get(
         self, url: str, params: Mapping[str, str], answer: type[T], headers: Mapping[str, str] | None = None
@@ -44,7 +45,9 @@ class Provider:
         headers = {"accept": "application/json", **headers}
         for is_last in (False, True):
             try:
-                answer = await self._web.ask(method, url, params=params, headers=headers, body=body)
+                answer = await self._web.ask(
+                    method, url, params=params, headers=headers, body=body, time_limit_s=self._time_limit_s
+                )
             except FetchError as error:
                 raise ToolError(f"{self.name} cannot be asked now: {error}") from error
             wait = _retry_after_s(answer)

@@ -35,8 +35,8 @@ class Weather(Arguments):
     place: Annotated[
         str, Meta(description="A town, region or postal code, such as 'Berlin' or 'Paris, Texas'.", max_length=200)
     ] = ""
-    latitude: Annotated[float | None, Meta(description="In place of place: degrees north.", ge=-90, le=90)] = None
-    longitude: Annotated[float | None, Meta(description="In place of place: degrees east.", ge=-180, le=180)] = None
+    latitude: Annotated[float, Meta(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Meta(ge=-180, le=180)] | None = None
     days: Annotated[int, Meta(description="Days of forecast, 1 is today only.", ge=1, le=16)] = 3
     units: Annotated[Literal["metric", "imperial"], Meta(description="°C, km/h and mm, or °F, mph and inches.")] = (
         "metric"

@@ -111,7 +111,7 @@ class WebClient:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        time_limit_s: float = 15.0,
+        time_limit_s: float = 12.0,
     ) -> Answer:
         """Requests a provider's URL, which the operator configured: no guard, no redirects. Raises FetchError."""
         session = await self._provider_session()

@@ -61,7 +61,9 @@ class _Reader:
             if line or (kept and kept[-1]):
                 kept.append(line)
         body = "\n".join(kept).strip("\n")
-        return f"{self._title}\n\n{body}".strip("\n") if self._title else body
+        if not self._title or body.startswith(f"# {self._title}\n"):
+            return body
+        return f"{self._title}\n\n{body}".strip("\n")
 
     def read(self, page: str) -> None:
         position = 0
