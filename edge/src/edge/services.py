@@ -19,7 +19,8 @@ from .auth.authenticator import Authenticator
 from .database import Database
 from .health import Health
 from .lifecycle import Lifecycle
-from .runs import AgentClient, EngineSettings, RunEngine, RunStore, open_engine
+from .mcp.endpoint import McpEndpoint
+from .runs import AgentClient, EngineSettings, RunEngine, open_engine
 from .settings import Settings
 from .threads import ThreadStore
 from .tool_client import ToolClient
@@ -38,6 +39,7 @@ class Services:
     runs: RunEngine
     artifacts: ArtifactStore
     health: Health
+    mcp: McpEndpoint
 
 
 def services_of(request: Request) -> Services:
@@ -70,10 +72,10 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             replica_id=f"{settings.replica_id}-{secrets.token_hex(4)}",
             run_log_ttl_s=settings.run_log_ttl_s,
             lease_s=settings.lease_s,
+            run_log_days=settings.run_log_days,
         )
-        runs = await stack.enter_async_context(
-            open_engine(engine_settings, AgentClient(channel, issuer), RunStore(database))
-        )
+        agent = AgentClient(channel, issuer, with_tools=settings.tool_target is not None)
+        runs = await stack.enter_async_context(open_engine(engine_settings, agent, database, artifacts))
         health = Health(
             database=database,
             agents=agents,
@@ -82,6 +84,8 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             lifecycle=lifecycle,
             agent_probe_s=settings.agent_probe_s,
         )
+        mcp = McpEndpoint(tools, origins=settings.mcp_origins, max_body_bytes=settings.max_body_bytes)
+        stack.push_async_callback(mcp.close)
         first_look = asyncio.create_task(_learn_agents(agents))
         try:
             yield Services(
@@ -94,6 +98,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
                 runs=runs,
                 artifacts=artifacts,
                 health=health,
+                mcp=mcp,
             )
         finally:
             first_look.cancel()

@@ -11,10 +11,11 @@ from dormouse.agent.v1.message_pb2 import ContentPart, Message, Role
 from dormouse.agent.v1.run_event_pb2 import RunEvent
 from dormouse_runtime.client import open_channel
 from dormouse_runtime.identity import TokenIssuer
+from edge.artifacts import ArtifactStore, open_artifacts
 from edge.database import Database
-from edge.runs import AgentClient, EngineSettings, RunEngine, RunStore, open_engine
+from edge.redis_link import make_client
+from edge.runs import AgentClient, EngineSettings, RunEngine, open_engine
 from edge.runs.model import RunSpec
-from edge.runs.redis_link import make_client
 
 from tests.integration.run_engine.scripted_agent import ScriptedAgent, serving
 from tests.stack import Stack, Tenant
@@ -31,6 +32,7 @@ class Bench:
     address: str
     tenant: Tenant
     exits: AsyncExitStack
+    artifacts: dict[RunEngine, ArtifactStore] = field(default_factory=dict)
     ends: dict[RunEngine, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
     async def replica(self, redis_url: str = "", database_url: str = "") -> RunEngine:
@@ -45,14 +47,13 @@ class Bench:
                 await database.open()
                 exits.push_async_callback(database.close)
                 issuer = TokenIssuer.from_file(self.stack.credentials.service_key)
-                settings = EngineSettings(
-                    redis_url or self.stack.valkey.url, f"replica-{secrets.token_hex(4)}", 60, LEASE_S
-                )
-                opened.set_result(
-                    await exits.enter_async_context(
-                        open_engine(settings, AgentClient(channel, issuer), RunStore(database))
-                    )
-                )
+                redis_url_ = redis_url or self.stack.valkey.url
+                settings = EngineSettings(redis_url_, f"replica-{secrets.token_hex(4)}", 60, LEASE_S)
+                artifacts = await exits.enter_async_context(open_artifacts(database, redis_url_))
+                agent = AgentClient(channel, issuer, with_tools=True)
+                engine = await exits.enter_async_context(open_engine(settings, agent, database, artifacts))
+                self.artifacts[engine] = artifacts
+                opened.set_result(engine)
                 await stop.wait()
 
         task = asyncio.create_task(live())

@@ -6,7 +6,7 @@ from typing import cast
 
 from redis.asyncio import Redis
 
-from edge.runs.redis_link import AWAY
+from edge.redis_link import AWAY
 
 TTL_S = 600
 

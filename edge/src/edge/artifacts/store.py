@@ -10,7 +10,7 @@ from dormouse_runtime.errors import DormouseError
 
 from edge.database import Connection, Database
 from edge.ids import is_artifact_id
-from edge.runs.redis_link import make_client
+from edge.redis_link import make_client
 
 from .cache import ArtifactCache
 from .model import Artifact, ArtifactPage, ArtifactVersion, VersionPage

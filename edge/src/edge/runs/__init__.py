@@ -2,6 +2,5 @@
 
 from .agent_client import AgentClient
 from .engine import EngineSettings, RunEngine, open_engine
-from .run_store import RunStore
 
-__all__ = ["AgentClient", "EngineSettings", "RunEngine", "RunStore", "open_engine"]
+__all__ = ["AgentClient", "EngineSettings", "RunEngine", "open_engine"]

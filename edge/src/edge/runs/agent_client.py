@@ -1,6 +1,6 @@
 """agent_fn as the run engine calls it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import grpc
 import grpc.aio
@@ -19,29 +19,51 @@ EXECUTE_TIMEOUT_S = 590.0
 
 AUDIENCE = "agent_fn"
 
+TOOLS_METADATA = "x-dormouse-tools"
+TOOLS_AUDIENCE = "tool_fn"
+TOOLS_SCOPES = ("tools",)
+TOOLS_TTL_S = 700
+"""A little longer than a call of Execute lasts: the next call brings the next token."""
+
 
 class AgentClient:
-    """Calls AgentService with a service token of the run's tenant and user."""
+    """Calls AgentService with a service token of the run's tenant and user.
 
-    def __init__(self, channel: grpc.aio.Channel, issuer: TokenIssuer) -> None:
+    with_tools: agents get a token for tool_fn, too, to call tools with on the user's behalf.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, issuer: TokenIssuer, *, with_tools: bool = False) -> None:
         self._stub = AgentServiceStub(channel)
         self._issuer = issuer
+        self._with_tools = with_tools
 
-    async def execute(self, own: Ownership, request: ExecuteRequest) -> AsyncGenerator[RunEvent, None]:
-        """The events of one Execute. Closing the generator cancels the call.
+    async def execute(self, own: Ownership, request: ExecuteRequest) -> AsyncGenerator[Sequence[RunEvent], None]:
+        """The events of one Execute, those together that were sent together. Closing the generator cancels the call.
 
         Errors: what agent_fn says; FUNCTION_UNAVAILABLE when the call breaks off without a word.
         """
         token = self._issuer.mint(audience=AUDIENCE, tenant=own.tenant, user=own.user, run_id=own.run_id)
-        call = self._stub.Execute(request, timeout=EXECUTE_TIMEOUT_S, metadata=call_metadata(token, own.request_id))
+        metadata = call_metadata(token, own.request_id)
+        if self._with_tools:
+            metadata += ((TOOLS_METADATA, self._token_for_tools(own)),)
+        call = self._stub.Execute(request, timeout=EXECUTE_TIMEOUT_S, metadata=metadata)
         try:
             async for response in call:
-                for event in response.events:
-                    yield event
+                yield response.events
         except grpc.aio.AioRpcError as error:
             raise _translate(error) from error
         finally:
             call.cancel()
+
+    def _token_for_tools(self, own: Ownership) -> str:
+        return self._issuer.mint(
+            audience=TOOLS_AUDIENCE,
+            tenant=own.tenant,
+            user=own.user,
+            scopes=TOOLS_SCOPES,
+            run_id=own.run_id,
+            ttl_s=TOOLS_TTL_S,
+        )
 
 
 def _translate(error: grpc.aio.AioRpcError) -> DormouseError:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from dormouse.agent.v1.run_event_pb2 import CancelCause, RunEvent
@@ -14,26 +13,35 @@ from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 from redis.asyncio import Redis
 
-from . import keys, metrics
+from edge.artifacts.store import ArtifactStore
+from edge.database import Database
+from edge.redis_link import make_client
+
+from . import metrics
 from .agent_client import AgentClient
+from .cancellation import Cancellations
 from .events import is_terminal
-from .execution import Execution, RetryPolicy
+from .execution import Execution, Means, RetryPolicy
+from .interrupt_store import InterruptStore
 from .live_run import LiveRun
-from .log_format import read_record
 from .log_reader import LogReader
 from .log_writer import LogWriter
-from .model import MultitaskStrategy, OnDisconnect, RunError, RunPage, RunRecord, RunSpec, RunStatus
+from .model import MultitaskStrategy, OnDisconnect, RunPage, RunRecord, RunSpec, RunStatus
+from .orphans import Orphans
 from .ownership import Ownership, begin_ownership
-from .redis_link import AWAY, Fields, make_client, read_hash
 from .replicas import Orders, Replicas
-from .run_store import Admission, RunStore
+from .resumption import Resumptions
+from .retention import keep_pruning
+from .run_lookup import RunLookup
+from .run_meta import RunMetas
+from .run_store import Admission, RunStore, with_artifacts
 from .takeover import take_over
-
-ORPHAN_AGE = timedelta(seconds=10)
-"""A run younger than this may not have reached Redis yet."""
 
 CANCEL_WAIT_S = 2.0
 """How long an answer to `cancel` waits for the run's end."""
+
+SWEEP_S = 15.0
+"""How often runs are looked for that were left with their answers."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,13 +57,17 @@ class EngineSettings:
     """How long the log of a run that has ended stays."""
     lease_s: float
     """After so long without a heartbeat another replica takes a replica's runs over."""
+    run_log_days: float = 30
+    """How long the log of a stored run stays in Postgres."""
 
 
 @asynccontextmanager
-async def open_engine(settings: EngineSettings, agent: AgentClient, store: RunStore) -> AsyncIterator["RunEngine"]:
+async def open_engine(
+    settings: EngineSettings, agent: AgentClient, database: Database, artifacts: ArtifactStore
+) -> AsyncIterator["RunEngine"]:
     """The engine, with its background tasks running. On exit, runs that have not ended are left to other replicas."""
     redis = make_client(settings.redis_url)
-    engine = RunEngine(settings, agent, store, redis)
+    engine = RunEngine(settings, agent, database, artifacts, redis)
     try:
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(_keep_going(part)) for part in engine.parts()]
@@ -73,10 +85,17 @@ async def open_engine(settings: EngineSettings, agent: AgentClient, store: RunSt
 class RunEngine:
     """Executes runs, keeps their logs, and lets anybody follow them from any replica. Made by `open_engine`."""
 
-    def __init__(self, settings: EngineSettings, agent: AgentClient, store: RunStore, redis: Redis) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        agent: AgentClient,
+        database: Database,
+        artifacts: ArtifactStore,
+        redis: Redis,
+    ) -> None:
         self._settings = settings
-        self._agent = agent
-        self._store = store
+        self._database = database
+        self._store = RunStore(database)
         self._redis = redis
         self._executions: dict[str, Execution] = {}
         self.policy = RetryPolicy()
@@ -91,6 +110,33 @@ class RunEngine:
         self._reader = LogReader(settings.redis_url, redis)
         self._replicas = Replicas(redis, settings.replica_id, settings.lease_s)
         self._orders = Orders(redis, settings.replica_id)
+        is_here = self._executions.__contains__
+        self._orphans = Orphans(
+            self._store, redis, self._replicas, is_here=is_here, can_tell=lambda: self._writer.available
+        )
+        self._resumptions = Resumptions(
+            InterruptStore(database), redis, self._replicas, settings.replica_id, is_here=is_here, go_on=self._go_on
+        )
+        self._lookup = RunLookup(self._store, RunMetas(redis), self._orphans, self._resumptions)
+        self._cancellations = Cancellations(
+            redis,
+            self._orders,
+            self._orphans,
+            self._resumptions,
+            execution_of=self._execution,
+            on_free=self._thread_is_free,
+        )
+        self._resuming: set[asyncio.Task[int]] = set()
+        self._means = Means(
+            agent=agent,
+            store=self._store,
+            artifacts=artifacts,
+            replica_id=settings.replica_id,
+            submit=self._writer.submit,
+            lose=self._writer.lose,
+            bury_orphan=self._orphans.bury,
+            cancel_interrupted=self._cancellations.cancel_interrupted,
+        )
 
     @property
     def resume_available(self) -> bool:
@@ -107,6 +153,8 @@ class RunEngine:
         if own.stored:
             admission = await self._admit(own, spec.multitask_strategy)
             own = replace(own, created_at=admission.created_at)
+            if admission.artifacts:
+                own = replace(own, request=with_artifacts(own.request, admission.artifacts))
         execution = self._execute(LiveRun(own), may_start=admission.is_running)
         try:
             cause = (
@@ -115,7 +163,7 @@ class RunEngine:
                 else CancelCause.CANCEL_CAUSE_INTERRUPTED
             )
             for run_id in admission.to_cancel:
-                await self._order_cancel(own.tenant, run_id, cause)
+                await self._cancellations.order(own.tenant, run_id, cause)
             while not execution.run.visible:
                 await execution.run.change()
         except asyncio.CancelledError:
@@ -140,33 +188,38 @@ class RunEngine:
                         return
             if not execution.run.lost:
                 return
-        else:
-            await self.require_log(tenant, run_id)
+        elif (stored := await self._lookup.stored_log(tenant, run_id)) is not None:
+            events = [event for event in stored if event.seq > after]
+            if events:
+                yield events
+            if is_terminal(stored[-1]):
+                return
+            after = max(after, stored[-1].seq)
         async with aclosing(self._reader.follow(run_id, after)) as batches:
             async for batch in batches:
                 yield batch
 
     async def require_log(self, tenant: str, run_id: str) -> None:
         """Raises what `events` would raise first, for who has to know before an answer begins."""
-        if self._execution(tenant, run_id) or await self._meta(tenant, run_id):
-            return
-        if await self._store.get(tenant, run_id):
-            raise DormouseError(ErrorReason.ERROR_REASON_RUN_NOT_FOUND, f"The log of run {run_id} has expired.")
-        raise _not_found(run_id)
+        if not self._execution(tenant, run_id):
+            await self._lookup.stored_log(tenant, run_id)
+
+    async def trace_events(self, tenant: str, run_id: str) -> Sequence[RunEvent]:
+        """The run's whole log as it stands, from wherever it is.
+
+        Errors: RUN_NOT_FOUND, also for a run whose log has expired; CACHE_UNAVAILABLE, DATABASE_UNAVAILABLE.
+        """
+        if execution := self._execution(tenant, run_id):
+            run = execution.run
+            return [event for entry in run.entries[: run.visible] for event in entry.parsed()]
+        stored = await self._lookup.stored_log(tenant, run_id)
+        return stored if stored is not None else await self._reader.read_all(run_id)
 
     async def get(self, tenant: str, run_id: str) -> RunRecord:
         """The run as it stands. Errors: RUN_NOT_FOUND, DATABASE_UNAVAILABLE."""
         if execution := self._execution(tenant, run_id):
             return execution.run.record()
-        with contextlib.suppress(DormouseError):
-            if meta := await self._meta(tenant, run_id):
-                return read_record(run_id, meta)
-        record = await self._store.get(tenant, run_id)
-        if record is None:
-            raise _not_found(run_id)
-        if record.status.is_active and await self._bury_orphan(tenant, run_id):
-            return await self._store.get(tenant, run_id) or record
-        return record
+        return await self._lookup.record(tenant, run_id)
 
     async def list(
         self,
@@ -187,7 +240,7 @@ class RunEngine:
 
         Errors: RUN_NOT_FOUND; CACHE_UNAVAILABLE when another replica executes it and Redis is away.
         """
-        await self._order_cancel(tenant, run_id, cause)
+        await self._cancellations.order(tenant, run_id, cause)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CANCEL_WAIT_S):
                 while (record := await self.get(tenant, run_id)).status.is_active:
@@ -211,18 +264,15 @@ class RunEngine:
         an interrupt has no answer, an answer no interrupt, or one is not what its interrupt wants;
         DATABASE_UNAVAILABLE.
         """
-        raise NotImplementedError
+        task = asyncio.create_task(self._resume(tenant, run_id, answers, on_disconnect), name=f"resume {run_id}")
+        self._resuming.add(task)
+        task.add_done_callback(self._resuming.discard)
+        # A client that leaves in between must not leave the run between its answers and its execution.
+        return await asyncio.shield(task)
 
     async def interrupted_run(self, tenant: str, thread_id: str) -> RunRecord | None:
         """The run that waits for answers on a thread. Errors: DATABASE_UNAVAILABLE."""
-        raise NotImplementedError
-
-    async def trace_events(self, tenant: str, run_id: str) -> Sequence[RunEvent]:
-        """The run's whole log as it stands, from wherever it is.
-
-        Errors: RUN_NOT_FOUND, also for a run whose log has expired; CACHE_UNAVAILABLE, DATABASE_UNAVAILABLE.
-        """
-        raise NotImplementedError
+        return await self._store.interrupted(tenant, thread_id)
 
     async def client_gone(self, tenant: str, run_id: str) -> None:
         """The client that started the run went away before its end: what then happens is the run's on_disconnect."""
@@ -240,10 +290,15 @@ class RunEngine:
 
     def parts(self) -> Sequence[Callable[[], Awaitable[None]]]:
         """What has to run in the background while the engine is open."""
-        return (self._writer.write, self._writer.probe, self._reader.read, self._watch, self._obey)
+        return (
+            *(self._writer.write, self._writer.probe, self._reader.read, self._watch, self._obey, self._sweep),
+            lambda: keep_pruning(self._database, days=self._settings.run_log_days),
+        )
 
     async def release(self) -> None:
         """Stops to execute; runs that have not ended are free for other replicas."""
+        if self._resuming:
+            await asyncio.wait(self._resuming)
         for execution in list(self._executions.values()):
             await execution.abandon()
         await self._replicas.release()
@@ -259,7 +314,30 @@ class RunEngine:
     async def _take_over_from(self, replica_id: str) -> None:
         async for run, cancel in take_over(self._redis, replica_id, self._settings.replica_id):
             self._adopt(run, cancel)
+        with contextlib.suppress(DormouseError):
+            await self._resumptions.adopt_left(replica_id)
         await self._replicas.remove(replica_id)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            with contextlib.suppress(DormouseError):
+                await self._resumptions.adopt_left()
+
+    async def _resume(
+        self, tenant: str, run_id: str, answers: Mapping[str, Any], on_disconnect: OnDisconnect | None
+    ) -> int:
+        try:
+            return await self._resumptions.resume(tenant, run_id, answers, on_disconnect)
+        except DormouseError as error:
+            is_due = error.reason == ErrorReason.ERROR_REASON_CONFLICT and await self._orphans.bury(tenant, run_id)
+            if not is_due:
+                raise
+        return await self._resumptions.resume(tenant, run_id, answers, on_disconnect)
+
+    def _go_on(self, run: LiveRun) -> None:
+        self._execute(run, may_start=True)
+        self._writer.submit(run)
 
     async def _obey(self) -> None:
         async with aclosing(self._orders.receive()) as orders:
@@ -277,15 +355,7 @@ class RunEngine:
         return execution
 
     def _register(self, run: LiveRun, *, may_start: bool) -> Execution:
-        execution = Execution(
-            run,
-            agent=self._agent,
-            store=self._store,
-            submit=self._writer.submit,
-            bury_orphan=self._bury_orphan,
-            may_start=may_start,
-            policy=self.policy,
-        )
+        execution = Execution(run, self._means, may_start=may_start, policy=self.policy)
         self._executions[run.id] = execution
         metrics.LIVE_RUNS.inc()
         return execution
@@ -312,56 +382,12 @@ class RunEngine:
 
     async def _admit(self, own: Ownership, strategy: MultitaskStrategy) -> Admission:
         try:
-            return await self._store.admit(own, strategy)
+            return await self._store.admit(own, strategy, self._settings.replica_id)
         except DormouseError as error:
             holder = error.details.get("run_id", "")
-            if error.reason != ErrorReason.ERROR_REASON_THREAD_BUSY or not await self._bury_orphan(own.tenant, holder):
+            if error.reason != ErrorReason.ERROR_REASON_THREAD_BUSY or not await self._orphans.bury(own.tenant, holder):
                 raise
-        return await self._store.admit(own, strategy)
-
-    async def _order_cancel(self, tenant: str, run_id: str, cause: CancelCause.ValueType) -> None:
-        if execution := self._execution(tenant, run_id):
-            execution.cancel(cause)
-            return
-        meta = await self._meta(tenant, run_id)
-        if meta is None:
-            record = await self._store.get(tenant, run_id)
-            if record is None:
-                raise _not_found(run_id)
-            if record.status.is_active:
-                await self._bury_orphan(tenant, run_id)
-        elif RunStatus(meta[b"status"].decode()).is_active:
-            try:
-                # For whoever takes the run over, should its owner be gone.
-                await self._redis.hset(keys.meta(run_id), "cancel", int(cause))
-                await self._orders.send_cancel(meta[b"owner"].decode(), run_id, int(cause))
-            except AWAY as error:
-                raise _redis_away() from error
-
-    async def _meta(self, tenant: str, run_id: str) -> Fields | None:
-        try:
-            meta = await read_hash(self._redis, keys.meta(run_id))
-        except AWAY as error:
-            raise _redis_away() from error
-        return meta if meta.get(b"tenant") == tenant.encode() else None
-
-    async def _bury_orphan(self, tenant: str, run_id: str) -> bool:
-        """Ends the row of a run that nobody executes: its replica is gone and Redis has lost what it left."""
-        if self._execution(tenant, run_id) or not self._writer.available:
-            return False
-        try:
-            if await self._meta(tenant, run_id):
-                return False
-        except DormouseError:
-            return False
-        record = await self._store.get(tenant, run_id)
-        if record is None or not record.status.is_active or datetime.now(UTC) - record.created_at < ORPHAN_AGE:
-            return False
-        reason = ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE
-        error = RunError(reason, "The replica that executed this run is gone, and its log is lost.", retryable=True)
-        failed = replace(record, status=RunStatus.FAILED, error=error)
-        await self._store.finish(failed, cause=None, partial=(), base_checkpoint=None)
-        return True
+        return await self._store.admit(own, strategy, self._settings.replica_id)
 
     def _adopt(self, run: LiveRun, cancel: int | None) -> None:
         outcome = "finished" if run.has_ended else "continued"
@@ -392,13 +418,3 @@ async def _keep_going(part: Callable[[], Awaitable[None]]) -> None:
 
 def _cause(number: int) -> CancelCause.ValueType:
     return CancelCause.Value(CancelCause.Name(cast("CancelCause.ValueType", number)))
-
-
-def _not_found(run_id: str) -> DormouseError:
-    return DormouseError(ErrorReason.ERROR_REASON_RUN_NOT_FOUND, f"There is no run {run_id}.")
-
-
-def _redis_away() -> DormouseError:
-    return DormouseError(
-        ErrorReason.ERROR_REASON_CACHE_UNAVAILABLE, "The run is not executed here and its log cannot be reached now."
-    )

@@ -11,6 +11,7 @@ from dormouse.agent.v1.run_event_pb2 import (
     RunEvent,
     RunFailed,
     RunFinished,
+    RunInterrupted,
     RunStarted,
 )
 
@@ -22,7 +23,8 @@ TERMINAL_STATUS = {
     "run_cancelled": RunStatus.CANCELLED,
     "run_interrupted": RunStatus.INTERRUPTED,
 }
-"""The last event of a log, by its field name, and the status it leaves the run in."""
+"""The last event of a log, by its field name, and the status it leaves the run in. Only run_interrupted can be followed
+by more."""
 
 
 def is_terminal(event: RunEvent) -> bool:
@@ -53,6 +55,8 @@ def end_of(record: RunRecord) -> RunEvent:
         return run_failed(record.error)
     if record.status is RunStatus.CANCELLED:
         return run_cancelled(CancelCause.CANCEL_CAUSE_REQUESTED)
+    if record.status is RunStatus.INTERRUPTED:
+        return RunEvent(run_interrupted=RunInterrupted(interrupts=record.interrupts))
     reason = FinishReason.Value(f"FINISH_REASON_{(record.finish_reason or 'stop').upper()}")
     return RunEvent(run_finished=RunFinished(finish_reason=reason))
 

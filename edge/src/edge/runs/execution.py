@@ -3,22 +3,26 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 
 from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
+from dormouse.agent.v1.message_pb2 import Message
 from dormouse.agent.v1.run_event_pb2 import ActivityKind, CancelCause, RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 
+from edge.artifacts.store import ArtifactStore
+
 from . import metrics
 from .agent_client import AgentClient
+from .artifact_follow import ArtifactFollower
+from .durable_log import entries_of, pack_log, unpack
 from .events import TERMINAL_STATUS, activity, end_of, run_cancelled, run_failed, run_started
 from .live_run import LiveRun
-from .model import RunError, RunRecord
-from .run_store import RunStore, Waiting
+from .model import RunError, RunStatus
+from .run_store import LostError, Over, RunEnd, RunStore, Waiting, with_artifacts
 
 TURN_POLL_S = 1.0
 """How often a run that waits for its thread looks, in case it was not told."""
@@ -61,27 +65,34 @@ class RetryPolicy:
         return delays[failures - 1] if failures <= len(delays) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What runs are executed with."""
+
+    agent: AgentClient
+    store: RunStore
+    artifacts: ArtifactStore
+    replica_id: str
+    submit: Callable[[LiveRun], None]
+    """Puts a run that has something to say in line for the log."""
+    lose: Callable[[LiveRun], None]
+    """Lets a run go that another replica owns."""
+    bury_orphan: Callable[[str, str], Awaitable[bool]]
+    """Ends a run that nobody executes; whether it has."""
+    cancel_interrupted: Callable[[str, str, CancelCause.ValueType], Awaitable[object]]
+    """Ends a run that waits for answers."""
+
+
 class Execution:
     """The owner's task for one run."""
 
-    def __init__(
-        self,
-        run: LiveRun,
-        *,
-        agent: AgentClient,
-        store: RunStore,
-        submit: Callable[[LiveRun], None],
-        bury_orphan: Callable[[str, str], Awaitable[bool]],
-        may_start: bool,
-        policy: RetryPolicy,
-    ) -> None:
+    def __init__(self, run: LiveRun, means: Means, *, may_start: bool, policy: RetryPolicy) -> None:
         self._run = run
-        self._agent = agent
-        self._store = store
-        self._submit = submit
-        self._bury_orphan = bury_orphan
+        self._means = means
+        self._store = means.store
         self._may_start = may_start
         self._has_begun = False
+        self._is_ending = False
         self._policy = policy
         self._turn_may_have_come: asyncio.Event | None = None  # only while the run waits
         self._cause: CancelCause.ValueType | None = None
@@ -102,10 +113,13 @@ class Execution:
         self._task = asyncio.create_task(self._drive(), name=own.run_id)
 
     def cancel(self, cause: CancelCause.ValueType) -> None:
-        """Stops the run; its log ends with run_cancelled. A run that has ended, or is being stopped, stays as it is."""
-        if self._cause is None and not self._run.has_ended and self._task is not None:
+        """Stops the run; its log ends with run_cancelled. A run that has ended, or is being stopped, stays as it is.
+
+        One that is just being interrupted is cancelled as soon as it is.
+        """
+        if self._cause is None and self._task is not None and not self._task.done():
             self._cause = cause
-            if self._has_begun:
+            if self._has_begun and not self._is_ending:
                 self._task.cancel()
 
     def stop(self) -> None:
@@ -128,44 +142,67 @@ class Execution:
         self._has_begun = True
         own = self._run.ownership
         try:
+            end = await self._live()
+            self._is_ending = True
+            if end is not None:
+                await self._end(end)
+        except LostError:
+            self._means.lose(self._run)
+        except Exception:  # noqa: BLE001 - the edge of a run: whatever happens, its log has to end
+            _log.exception("the end of a run could not be written down", extra={"run_id": own.run_id})
+            self._append(run_failed(_DEFECT))
+
+    async def _live(self) -> RunEvent | None:
+        """The run until its end, which is still to be written down; None: it has been."""
+        own = self._run.ownership
+        try:
             if self._cause is not None:  # before this task had its first turn
                 raise asyncio.CancelledError
-            turn: ExecuteRequest | RunRecord = own.request
+            turn: ExecuteRequest | Over = own.request
             if not self._may_start:
                 turn = await self._wait_for_turn()
-            if isinstance(turn, RunRecord):
-                self._append(end_of(turn))
-                return
+            if isinstance(turn, Over):
+                self._restore(turn)
+                return None
             self._run.begin()
-            end = await self._attempts(turn)
+            return await self._attempts(turn)
         except asyncio.CancelledError:
             if self._cause is None:
                 raise
             if task := asyncio.current_task():
                 task.uncancel()
-            end = run_cancelled(self._cause)
+            return run_cancelled(self._cause)
+        except LostError:
+            raise
         except DormouseError as error:
-            end = run_failed(RunError(error.reason, error.message, error.retryable))
+            return run_failed(RunError(error.reason, error.message, error.retryable))
         except Exception:  # noqa: BLE001 - the edge of a run: whatever happens, its log has to end
             _log.exception("a run failed by a defect", extra={"run_id": own.run_id})
-            end = run_failed(_DEFECT)
-        try:
-            await self._end(end)
-        except Exception:  # noqa: BLE001 - as above
-            _log.exception("the end of a run could not be written down", extra={"run_id": own.run_id})
-            self._append(run_failed(_DEFECT))
+            return run_failed(_DEFECT)
 
-    async def _wait_for_turn(self) -> ExecuteRequest | RunRecord:
+    def _restore(self, over: Over) -> None:
+        """Brings the log to the end that Postgres holds."""
+        run = self._run
+        missing = [event for event in unpack(over.log) if event.seq > run.last_seq] if over.log else []
+        if not missing:
+            self._append(end_of(over.record))
+            return
+        run.seal()
+        for entry in entries_of(missing):
+            run.add(entry)
+        self._means.submit(run)
+
+    async def _wait_for_turn(self) -> ExecuteRequest | Over:
         own, told = self._run.ownership, 0
         self._turn_may_have_come = asyncio.Event()
         while True:
-            turn = await self._store.turn(own)
+            turn = await self._store.turn(own, self._means.replica_id)
             if not isinstance(turn, Waiting):
                 return turn
             if turn.position != told:
                 told = turn.position
                 self._append(activity(ActivityKind.ACTIVITY_KIND_QUEUED, turn.behind, told))
-            if await self._bury_orphan(own.tenant, turn.behind):
+            if await self._means.bury_orphan(own.tenant, turn.behind):
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TURN_POLL_S):
@@ -174,19 +211,30 @@ class Execution:
 
     async def _attempts(self, first: ExecuteRequest) -> RunEvent:
         """Calls Execute until the run has ended; returns its terminal event."""
-        own, failures, all_failures = self._run.ownership, 0, 0
-        # A run that was taken over has a log already: this is a repetition.
+        run, own, failures, all_failures = self._run, self._run.ownership, 0, 0
+        if first.artifacts:
+            first = with_artifacts(first, await self._means.artifacts.load(own.tenant, first.artifacts))
+        # A run that was taken over, or that goes on, has a log already: this is a repetition.
         attempt = 1 if own.epoch == 1 else 2
+        earlier = (event for entry in run.entries for event in entry.parsed()) if attempt > 1 else ()
+        follower = ArtifactFollower(own, self._means.artifacts, earlier)
         while True:
             request = first
             if attempt > 1:
                 request = ExecuteRequest()
                 request.CopyFrom(first)
-                recovery = self._run.account.recovery(attempt=attempt, may_replace=own.may_replace)
+                recovery = run.account.recovery(
+                    attempt=attempt,
+                    may_replace=own.may_replace,
+                    tokens=run.usage.prompt_tokens + run.usage.completion_tokens,
+                )
                 request.recovery.CopyFrom(recovery)
+                request.answers.extend(run.account.answers)
+                run.begin_attempt()
+            follower.begin_attempt(first.artifacts)
             progress = self._run.progress
             try:
-                end = await self._execute(request)
+                end = await self._execute(request, follower)
             except DormouseError as error:
                 metrics.ATTEMPTS.labels(ErrorReason.Name(error.reason)).inc()
                 failures = 1 if self._run.progress > progress else failures + 1
@@ -203,26 +251,36 @@ class Execution:
                 await asyncio.sleep(delay)
             else:
                 metrics.ATTEMPTS.labels(end.WhichOneof("event")).inc()
+                if end.HasField("run_interrupted") and not request.can_interrupt:
+                    raise DormouseError(
+                        ErrorReason.ERROR_REASON_INTERNAL, "The agent asked for a person where nobody can answer."
+                    )
                 if end.WhichOneof("event") != "handoff":
                     return end
                 failures = 0
             attempt += 1
 
-    async def _execute(self, request: ExecuteRequest) -> RunEvent:
-        """One call of Execute; returns its last event: terminal, or handoff."""
+    async def _execute(self, request: ExecuteRequest, follower: ArtifactFollower) -> RunEvent:
+        """One call of Execute; returns its last event: terminal, or handoff.
+
+        What the agent has sent together comes into the log together, so that none of it can be lost alone.
+        """
         run = self._run
-        async with aclosing(self._agent.execute(run.ownership, request)) as events:
-            async for event in events:
-                kind = event.WhichOneof("event")
-                if kind in TERMINAL_STATUS or kind == "handoff":
-                    return event
-                if kind == "checkpoint_saved":
-                    if event.checkpoint_saved.is_base:
-                        run.note_base(event.checkpoint_saved.checkpoint_id)
+        async with aclosing(self._means.agent.execute(run.ownership, request)) as batches:
+            async for batch in batches:
+                if follower.concerns(batch):
+                    batch = await follower.follow(batch)
+                for event in batch:
+                    kind = event.WhichOneof("event")
+                    if kind in TERMINAL_STATUS or kind == "handoff":
+                        return event
+                    if kind == "checkpoint_saved":
+                        if event.checkpoint_saved.is_base:
+                            run.note_base(event.checkpoint_saved.checkpoint_id)
+                        else:
+                            run.checkpoint()
                     else:
-                        run.checkpoint()
-                    continue
-                self._append(event)
+                        self._append(event)
                 while run.is_backed_up:
                     await run.change()
         raise DormouseError(ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE, "The agent function broke off.")
@@ -232,35 +290,42 @@ class Execution:
 
         A database that is away holds nobody up: the log ends, and the row follows when it is back.
         """
-        run, cancelled = self._run, end.WhichOneof("event") == "run_cancelled"
+        run, own, kind = self._run, self._run.ownership, end.WhichOneof("event")
         record = run.record_after(end)
         metrics.RUNS.labels(record.agent_id, record.status).inc()
-        if not run.ownership.stored:
+        if not own.stored:
             self._append(end)
             return
-        finish = partial(
-            self._store.finish,
+        entry = run.end_entry(end)
+        partial: Sequence[Message] = ()
+        if kind == "run_cancelled" or kind == "run_interrupted":
+            partial = run.account.partial_messages({interrupt.tool_call_id for interrupt in record.interrupts})
+        written = RunEnd(
             record,
-            cause=self._cause if cancelled else None,
-            partial=run.account.partial_messages() if cancelled else (),
+            own.epoch,
+            cause=end.run_cancelled.cause if kind == "run_cancelled" else None,
+            partial=partial,
             base_checkpoint=run.base_checkpoint,
+            log=await pack_log(run, entry),
         )
-        is_stored = await _reaches_database(finish)
-        self._append(end)
+        is_stored = await self._reaches_database(written)
+        run.add(entry)
+        self._means.submit(run)
         while not is_stored:
             await asyncio.sleep(STORE_AGAIN_S)
-            is_stored = await _reaches_database(finish)
+            is_stored = await self._reaches_database(written)
+        if record.status is RunStatus.INTERRUPTED and self._cause is not None:
+            await self._means.cancel_interrupted(own.tenant, own.run_id, self._cause)
+
+    async def _reaches_database(self, end: RunEnd) -> bool:
+        try:
+            await self._store.finish(end)
+        except DormouseError as error:
+            if error.reason != ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE:
+                raise
+            return False
+        return True
 
     def _append(self, event: RunEvent) -> None:
         if self._run.append(event):
-            self._submit(self._run)
-
-
-async def _reaches_database(write: Callable[[], Awaitable[None]]) -> bool:
-    try:
-        await write()
-    except DormouseError as error:
-        if error.reason != ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE:
-            raise
-        return False
-    return True
+            self._means.submit(self._run)

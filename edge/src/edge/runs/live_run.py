@@ -7,12 +7,13 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from dormouse.agent.v1.run_event_pb2 import FinishReason, RunEvent, RunLogEntry
+from dormouse.agent.v1.run_event_pb2 import FinishReason, Interrupt, RunEvent, RunLogEntry
 
 from .events import TERMINAL_STATUS, merge_deltas
 from .model import RunError, RunRecord, RunStatus, Usage
 from .ownership import Ownership
 from .recovery import LogAccount
+from .repetition import CHECKED, Told
 
 PARSED_ENTRIES = 8
 """How many of the latest log entries stay parsed; older ones are kept as bytes and parsed again for late readers."""
@@ -49,9 +50,14 @@ class LiveRun:
 
     Events come in with `append`, get their numbers when the log writer seals them into an entry, and are shown to
     readers once `commit` says that the entry is in the log.
+
+    entries: what the log holds already. in_redis: whether it is Redis that holds them; if not, whatever lies there is
+    to be replaced by them.
     """
 
-    def __init__(self, ownership: Ownership, entries: Sequence[Entry] = (), checkpoint_seq: int = 0) -> None:
+    def __init__(
+        self, ownership: Ownership, entries: Sequence[Entry] = (), checkpoint_seq: int = 0, *, in_redis: bool = True
+    ) -> None:
         self.ownership = ownership
         self.account = LogAccount()
         self.status = RunStatus.QUEUED
@@ -62,6 +68,8 @@ class LiveRun:
         """The thread's checkpoint before the run; empty where it had none, None while unknown."""
         self.finish_reason: str | None = None
         self.error: RunError | None = None
+        self.interrupts: Sequence[Interrupt] = ()
+        """The open questions, while the run is interrupted."""
         self.started_at: datetime | None = None
         self.finished_at: datetime | None = None
         self.checkpoint_seq = checkpoint_seq
@@ -69,20 +77,22 @@ class LiveRun:
         self.noted_state: object = None
         """What of `state` is in Redis."""
         self.entries: list[Entry] = list(entries)
-        self.visible = len(self.entries)
+        self.visible = len(self.entries) if in_redis else 0
         """How many entries readers may see."""
-        self.persisted = len(self.entries)
+        self.persisted = self.visible
         """How many entries are in Redis."""
+        self.replaces_log = not in_redis
+        """Whether what Redis holds is of an earlier owner, and to be replaced as a whole."""
         self.lost = False
         """Whether another replica owns the run now."""
         self.detached = False
         """Whether another replica owns the run, but readers here have seen more of it than the common log holds."""
-        self._open_steps: set[str] = set()
+        self._told = Told()
         self._pending: list[RunEvent] = []
         self._waiters: list[asyncio.Future[None]] = []
         for entry in self.entries:
             for event in entry.parsed():
-                self._observe(event)
+                self._observe(event, event.WhichOneof("event") or "")
                 if event.seq == checkpoint_seq:
                     self.account.clear()
 
@@ -95,6 +105,11 @@ class LiveRun:
     def state(self) -> tuple[int, str | None, RunStatus]:
         """What another replica would have to know beside the log."""
         return self.checkpoint_seq, self.base_checkpoint, self.status
+
+    @property
+    def log(self) -> bytes:
+        """Everything that is sealed: serialized RunLogEntry messages, one behind the other, which make up one."""
+        return b"".join([entry.data for entry in self.entries])
 
     @property
     def last_seq(self) -> int:
@@ -114,13 +129,24 @@ class LiveRun:
     def append(self, event: RunEvent) -> bool:
         """Adds an event behind all others.
 
-        False, and nothing is added: the run has ended, or a repeated attempt says again that something has started.
+        False, and nothing is added: the run has ended, or a repeated attempt says again what is told already.
         """
-        if self.has_ended or self._is_repetition(event):
+        kind = event.WhichOneof("event") or ""
+        if self.has_ended or (kind in CHECKED and self._told.is_repetition(event, kind)):
             return False
-        self._observe(event)
+        self._observe(event, kind)
         self._pending.append(event)
         return True
+
+    def add(self, entry: Entry) -> None:
+        """Adds an entry that has its numbers already. It follows the last one, and nothing waits to be sealed."""
+        for event in entry.parsed():
+            self._observe(event, event.WhichOneof("event") or "")
+        self._keep(entry)
+
+    def begin_attempt(self) -> None:
+        """Another attempt begins; it may say again what earlier ones have."""
+        self._told.begin_attempt()
 
     def begin(self) -> None:
         """The run's turn has come."""
@@ -143,15 +169,26 @@ class LiveRun:
         if not self._pending:
             return None
         events, self._pending = merge_deltas(self._pending), []
+        entry = self._number(events)
+        self._keep(entry)
+        return entry
+
+    def end_entry(self, end: RunEvent) -> Entry:
+        """The entry of the terminal event, behind all that was appended. It is not added yet: see `add`."""
+        self.seal()
+        return self._number([end])
+
+    def _number(self, events: Sequence[RunEvent]) -> Entry:
         now, seq = time.time_ns() // 1_000_000, self.last_seq
         for event in events:
             seq += 1
             event.seq, event.unix_ms = seq, now
-        entry = Entry(seq, RunLogEntry(events=events).SerializeToString(), events)
+        return Entry(seq, RunLogEntry(events=events).SerializeToString(), events)
+
+    def _keep(self, entry: Entry) -> None:
         self.entries.append(entry)
         if len(self.entries) > PARSED_ENTRIES:
             self.entries[-PARSED_ENTRIES - 1].events = None
-        return entry
 
     def commit(self, entries: int) -> None:
         """Shows the first so many entries to the readers."""
@@ -207,35 +244,36 @@ class LiveRun:
             finish_reason=self.finish_reason,
             error=self.error,
             usage=self.usage,
+            interrupts=self.interrupts,
         )
 
     def record_after(self, end: RunEvent) -> RunRecord:
         """The run as it will stand once this terminal event is appended."""
         status, finish_reason, error = _outcome(end)
-        now = datetime.now(UTC)
-        return replace(self.record(), status=status, finish_reason=finish_reason, error=error, finished_at=now)
+        return replace(
+            self.record(),
+            status=status,
+            finish_reason=finish_reason,
+            error=error,
+            finished_at=datetime.now(UTC),
+            interrupts=list(end.run_interrupted.interrupts),
+        )
 
-    def _is_repetition(self, event: RunEvent) -> bool:
-        kind = event.WhichOneof("event")
-        if kind == "step_started":
-            return event.step_started.step_id in self._open_steps
-        return kind == "message_started" and self.account.knows(event.message_started.message_id)
-
-    def _observe(self, event: RunEvent) -> None:
-        kind = event.WhichOneof("event") or ""
+    def _observe(self, event: RunEvent, kind: str) -> None:
         self.account.take(event, kind)
         if kind not in _NO_PROGRESS:
             self.progress += 1
-        if kind == "step_started":
-            self._open_steps.add(event.step_started.step_id)
-        elif kind == "step_finished":
-            self._open_steps.discard(event.step_finished.step_id)
+        if kind in CHECKED:
+            self._told.take(event, kind)
         elif kind == "usage_reported":
             used = event.usage_reported
             self.usage += Usage(used.prompt_tokens, used.completion_tokens, used.reasoning_tokens)
         elif kind in TERMINAL_STATUS:
             self.status, self.finish_reason, self.error = _outcome(event)
+            self.interrupts = list(event.run_interrupted.interrupts)
             self.finished_at = datetime.fromtimestamp(event.unix_ms / 1000, UTC) if event.unix_ms else datetime.now(UTC)
+        elif kind == "run_resumed":
+            self.status, self.interrupts, self.finished_at = RunStatus.RUNNING, (), None
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []

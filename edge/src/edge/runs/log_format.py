@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
-from dormouse.agent.v1.run_event_pb2 import RunLogEntry
+from dormouse.agent.v1.run_event_pb2 import RunInterrupted, RunLogEntry
+
+from edge.redis_link import Command, Fields, StreamEntry
 
 from . import keys
 from .live_run import Entry, LiveRun
 from .model import OnDisconnect, RunError, RunRecord, RunStatus, Usage
 from .ownership import Ownership
-from .redis_link import Command, Fields, StreamEntry
 
 LIVE_TTL_S = 24 * 3600
 """How long a log may stay when nobody finishes it: a net under every replica dying at once."""
@@ -30,6 +31,27 @@ if epoch > tonumber(ARGV[1]) then return 0 end
 redis.call('DEL', KEYS[1])
 for i = 2, #ARGV, 2 do redis.call('XADD', KEYS[1], ARGV[i], 'e', ARGV[i + 1]) end
 return 1
+"""
+
+# Takes the place of all that earlier owners have left of a run, unless a later epoch owns it; answers 0 when one does.
+# KEYS: log, meta. ARGV: epoch, ttl, number of fields and values, those, then pairs of id and entry.
+REPLACE = """
+local epoch = tonumber(redis.call('HGET', KEYS[2], 'epoch') or '0')
+if epoch > tonumber(ARGV[1]) then return 0 end
+redis.call('DEL', KEYS[1], KEYS[2])
+local last = 3 + tonumber(ARGV[3])
+redis.call('HSET', KEYS[2], unpack(ARGV, 4, last))
+for i = last + 1, #ARGV, 2 do redis.call('XADD', KEYS[1], ARGV[i], 'e', ARGV[i + 1]) end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('EXPIRE', KEYS[2], ARGV[2])
+return 1
+"""
+
+# Forgets a run that waits for answers no more.
+# KEYS: log, meta.
+FORGET = """
+if redis.call('HGET', KEYS[2], 'status') ~= 'interrupted' then return 0 end
+return redis.call('DEL', KEYS[1], KEYS[2])
 """
 
 # Writes down how a run ended, unless it has another owner by now.
@@ -57,21 +79,24 @@ return epoch
 
 def own_commands(run: LiveRun, replica_id: str) -> list[Command]:
     """Writes down that this replica owns the run, and what another needs to take it over."""
-    own, meta = run.ownership, keys.meta(run.id)
-    # A run that ends with its owner is never executed again, so what was asked need not be kept.
-    request = own.request.SerializeToString() if own.on_disconnect is OnDisconnect.CONTINUE else _named(own.request)
-    fields: Command = (
-        "owner", replica_id, "epoch", own.epoch, "tenant", own.tenant, "user", own.user, "request", request,
-        "on_disconnect", own.on_disconnect, "may_replace", int(own.may_replace), "stored", int(own.stored),
-        "request_id", own.request_id, "created_ms", _to_ms(own.created_at), "checkpoint", run.checkpoint_seq,
-        "status", run.status if run.status.is_active else RunStatus.RUNNING,
-        "started_ms", _to_ms(run.started_at),
-    )  # fmt: skip
+    meta = keys.meta(run.id)
     return [
-        ("HSET", meta, *fields),
+        ("HSET", meta, *_own_fields(run, replica_id)),
         ("EXPIRE", meta, LIVE_TTL_S),
-        ("SADD", keys.runs_of(replica_id), run.id),
+        note_command(run, replica_id),
     ]
+
+
+def note_command(run: LiveRun, replica_id: str) -> Command:
+    """Puts the run among those that others take over when this replica is gone."""
+    return ("SADD", keys.runs_of(replica_id), run.id)
+
+
+def replace_command(run: LiveRun, replica_id: str) -> Command:
+    """Writes the whole log and all that goes with it in place of what earlier owners have left; answers 0 or 1."""
+    fields = _own_fields(run, replica_id)
+    start = (run.ownership.epoch, LIVE_TTL_S, len(fields), *fields)
+    return ("EVAL", REPLACE, 2, keys.log(run.id), keys.meta(run.id), *start, *_pairs(run))
 
 
 def append_command(run: LiveRun, entry: Entry) -> Command:
@@ -99,11 +124,7 @@ def state_commands(run: LiveRun) -> list[Command]:
 
 def rewrite_command(run: LiveRun) -> Command:
     """Writes the whole log anew under the present epoch."""
-    epoch = run.ownership.epoch
-    pairs: list[str | bytes] = []
-    for entry in run.entries:
-        pairs += (f"{epoch}-{entry.last_seq}", entry.data)
-    return ("EVAL", REWRITE, 2, keys.log(run.id), keys.meta(run.id), epoch, *pairs)
+    return ("EVAL", REWRITE, 2, keys.log(run.id), keys.meta(run.id), run.ownership.epoch, *_pairs(run))
 
 
 def settle_commands(run: LiveRun, replica_id: str, ttl_s: int) -> list[Command]:
@@ -114,6 +135,8 @@ def settle_commands(run: LiveRun, replica_id: str, ttl_s: int) -> list[Command]:
         "prompt_tokens", usage.prompt_tokens, "completion_tokens", usage.completion_tokens,
         "reasoning_tokens", usage.reasoning_tokens, "request", _named(run.ownership.request),
     ]  # fmt: skip
+    if run.interrupts:
+        fields += ("interrupts", RunInterrupted(interrupts=run.interrupts).SerializeToString())
     if run.error is not None:
         fields += ("error_reason", run.error.reason, "error_message", run.error.message)
         fields += ("error_retryable", int(run.error.retryable))
@@ -164,6 +187,7 @@ def read_record(run_id: str, meta: Fields) -> RunRecord:
             int(meta.get(b"completion_tokens", 0)),
             int(meta.get(b"reasoning_tokens", 0)),
         ),
+        interrupts=RunInterrupted.FromString(meta.get(b"interrupts", b"")).interrupts,
     )
 
 
@@ -183,6 +207,27 @@ def read_entries(stream: Sequence[StreamEntry]) -> list[Entry]:
         for entry_id, fields in stream
         if ENTRY_FIELD in fields
     ]
+
+
+def _own_fields(run: LiveRun, replica_id: str) -> Command:
+    own = run.ownership
+    # A run that ends with its owner is never executed again, so what was asked need not be kept.
+    request = own.request.SerializeToString() if own.on_disconnect is OnDisconnect.CONTINUE else _named(own.request)
+    return (
+        "owner", replica_id, "epoch", own.epoch, "tenant", own.tenant, "user", own.user, "request", request,
+        "on_disconnect", own.on_disconnect, "may_replace", int(own.may_replace), "stored", int(own.stored),
+        "request_id", own.request_id, "created_ms", _to_ms(own.created_at), "checkpoint", run.checkpoint_seq,
+        "status", run.status if run.status.is_active else RunStatus.RUNNING,
+        "started_ms", _to_ms(run.started_at),
+    )  # fmt: skip
+
+
+def _pairs(run: LiveRun) -> list[str | bytes]:
+    """Every entry with its id under the present epoch."""
+    pairs: list[str | bytes] = []
+    for entry in run.entries:
+        pairs += (f"{run.ownership.epoch}-{entry.last_seq}", entry.data)
+    return pairs
 
 
 def _named(request: ExecuteRequest) -> bytes:

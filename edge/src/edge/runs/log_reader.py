@@ -11,10 +11,12 @@ from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 from redis.asyncio import Redis
 
+from edge.redis_link import AWAY, StreamEntry, make_client, read_stream
+
 from . import keys
 from .events import is_terminal
 from .log_format import read_entries
-from .redis_link import AWAY, StreamEntry, make_client, read_stream
+from .run_meta import redis_away
 
 BLOCK_MS = 1000
 """How long one read waits; also how soon a hanging connection is noticed."""
@@ -101,6 +103,16 @@ class LogReader:
                 del self._followers[key]
                 del self._cursors[key]
 
+    async def read_all(self, run_id: str) -> Sequence[RunEvent]:
+        """The log as it stands. Errors: RUN_NOT_FOUND, CACHE_UNAVAILABLE."""
+        try:
+            stream = await read_stream(self._redis, keys.log(run_id))
+        except AWAY as error:
+            raise redis_away() from error
+        if not stream:
+            raise _expired(run_id)
+        return [event for entry in read_entries(stream) for event in entry.parsed()]
+
     async def read(self) -> None:
         """Reads for all followers until cancelled."""
         while True:
@@ -157,7 +169,7 @@ class LogReader:
         except AWAY:
             return
         if not exists:
-            raise DormouseError(ErrorReason.ERROR_REASON_RUN_NOT_FOUND, f"The log of run {run_id} has expired.")
+            raise _expired(run_id)
 
     async def _have_read(self, key: str) -> None:
         """Sees to it that the read under way includes this log: one that began before is made to end."""
@@ -167,3 +179,7 @@ class LogReader:
                 await asyncio.sleep(UNBLOCK_AGAIN_S)  # it may not have reached Redis yet
         except AWAY as error:
             _log.debug("cannot hasten the log reader", extra={"cause": repr(error)})
+
+
+def _expired(run_id: str) -> DormouseError:
+    return DormouseError(ErrorReason.ERROR_REASON_RUN_NOT_FOUND, f"The log of run {run_id} has expired.")

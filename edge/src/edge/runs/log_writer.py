@@ -11,10 +11,20 @@ from collections.abc import Callable, Iterable
 
 from redis.exceptions import ResponseError
 
+from edge.redis_link import ANSWER_TIMEOUT_S, AWAY, Command, Pipe
+
 from . import metrics
 from .live_run import LiveRun
-from .log_format import append_command, expire_command, own_commands, rewrite_command, settle_commands, state_commands
-from .redis_link import ANSWER_TIMEOUT_S, AWAY, Command, Pipe
+from .log_format import (
+    append_command,
+    expire_command,
+    note_command,
+    own_commands,
+    replace_command,
+    rewrite_command,
+    settle_commands,
+    state_commands,
+)
 
 PROBE_INTERVAL_S = 0.3
 """How often a Redis that is away is asked whether it is back."""
@@ -60,6 +70,12 @@ class LogWriter:
         self._dirty[run] = None
         self._work.set()
 
+    def lose(self, run: LiveRun) -> None:
+        """Lets a run go that another replica has taken over."""
+        if not run.lost:
+            run.lose()
+            self._on_settled(run)
+
     async def write(self) -> None:
         """Writes until cancelled."""
         while True:
@@ -100,7 +116,12 @@ class LogWriter:
             run.seal()
             if run.detached:
                 continue
-            for index in range(run.persisted, len(run.entries)):
+            if run.replaces_log:
+                run.noted_state = run.state
+                commands.append(note_command(run, self._replica_id))
+                appends.append((run, len(run.entries), len(commands)))
+                commands.append(replace_command(run, self._replica_id))
+            for index in range(len(run.entries) if run.replaces_log else run.persisted, len(run.entries)):
                 if index == 0:
                     run.noted_state = run.state
                     commands += own_commands(run, self._replica_id)
@@ -122,14 +143,14 @@ class LogWriter:
         metrics.APPEND_ENTRIES.observe(len(appends))
         for run, persisted, position in appends:
             answer = answers[position]
-            if isinstance(answer, ResponseError) and "equal or smaller" in str(answer):
-                self._lose(run)
+            if answer == 0 or (isinstance(answer, ResponseError) and "equal or smaller" in str(answer)):
+                self.lose(run)
             elif answer is None or isinstance(answer, Exception):
                 # Redis answers, but has lost the log or cannot store: full, loading, a replica.
                 self._go_without(answer or "a log is gone", runs)
                 return
             elif not run.lost:
-                run.persisted = persisted
+                run.persisted, run.replaces_log = persisted, False
         await self._show(run for run in runs if not run.lost)
 
     async def _show(self, runs: Iterable[LiveRun]) -> None:
@@ -147,12 +168,6 @@ class LogWriter:
                 await self._pipe.send([command for run in noted for command in state_commands(run)])
             except AWAY as error:
                 self._go_without(error, noted)
-
-    def _lose(self, run: LiveRun) -> None:
-        """Another replica has taken the run over."""
-        if not run.lost:
-            run.lose()
-            self._on_settled(run)
 
     def _go_without(self, why: object, runs: Iterable[LiveRun]) -> None:
         if self.available:
@@ -180,7 +195,7 @@ class LogWriter:
                 continue
             try:
                 persisted = len(run.entries)
-                (answer,) = await self._pipe.send([rewrite_command(run)])
+                (answer,) = await self._pipe.send([self._whole(run)])
                 if isinstance(answer, Exception):
                     return False  # still loading, or unable to store; the probe asks again
                 if answer == 0:
@@ -190,7 +205,7 @@ class LogWriter:
                 if run.is_settled:
                     commands += settle_commands(run, self._replica_id, self._ttl_s)
                 await self._pipe.send(commands)
-                run.persisted = persisted
+                run.persisted, run.replaces_log = persisted, False
             except AWAY:
                 return False
         if not self.available:
@@ -200,6 +215,9 @@ class LogWriter:
         await self._show(run for run in runs if not run.lost and not run.detached and run.persisted)
         return True
 
+    def _whole(self, run: LiveRun) -> Command:
+        return replace_command(run, self._replica_id) if run.replaces_log else rewrite_command(run)
+
     def _give_up(self, run: LiveRun) -> None:
         """The run was taken over while Redis was away from here.
 
@@ -207,6 +225,6 @@ class LogWriter:
         see a second version of it, so it gets this replica's to its end, and the log stays the new owner's.
         """
         if run.visible <= run.persisted:
-            self._lose(run)
+            self.lose(run)
         else:
             run.detached = True

@@ -18,3 +18,8 @@ APPEND_SECONDS = Histogram(
 APPEND_ENTRIES = Histogram(
     "dormouse_log_append_entries", "Log entries in one append", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
+RESUMPTIONS = Counter(
+    "dormouse_run_resumptions",
+    "Interrupted runs that were answered or cancelled, or gone on with after a death",
+    ["how"],
+)

@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from redis.asyncio import Redis
 
+from edge.redis_link import AWAY, read_hash
+
 from . import keys
-from .redis_link import AWAY, read_hash
 
 HEARTBEATS_PER_LEASE = 5
 RELEASED = b"released"
@@ -31,6 +32,8 @@ class Replicas:
         self._id = replica_id
         self._lease_s = lease_s
         self._beats: dict[bytes, tuple[bytes, float]] = {}  # replica → its last heartbeat, and when it was first seen
+        self._last_present: dict[str, float] = {}
+        self._watching_since: float | None = None
 
     async def watch(self, on_gone: Callable[[str], Awaitable[None]]) -> None:
         """Beats, and calls `on_gone` for each replica that is gone and left runs, until cancelled."""
@@ -43,8 +46,20 @@ class Replicas:
                     await on_gone(replica_id)
             except AWAY as error:
                 self._beats.clear()
+                self._last_present.clear()
+                self._watching_since = None
                 _log.debug("no heartbeat", extra={"cause": repr(error)})
             await asyncio.sleep(self._lease_s / HEARTBEATS_PER_LEASE)
+
+    def is_gone(self, replica_id: str) -> bool:
+        """Whether a replica has given no sign of life for a whole lease in which Redis answered here throughout."""
+        now = time.monotonic()
+        if replica_id == self._id or self._watching_since is None or now - self._watching_since < self._lease_s:
+            return False
+        if known := self._beats.get(replica_id.encode()):
+            beat, since = known
+            return beat == RELEASED or now - since >= self._lease_s
+        return now - self._last_present.get(replica_id, self._watching_since) >= self._lease_s
 
     async def release(self) -> None:
         """Says that this replica stops: others may take its runs at once."""
@@ -63,6 +78,9 @@ class Replicas:
     async def _gone(self) -> list[str]:
         now = time.monotonic()
         present = await read_hash(self._redis, keys.REPLICAS)
+        self._watching_since = now if self._watching_since is None else self._watching_since
+        self._last_present = {name: seen for name, seen in self._last_present.items() if now - seen < self._lease_s}
+        self._last_present |= {replica.decode(): now for replica in self._beats.keys() - present.keys()}
         gone: list[str] = []
         for replica, beat in present.items():
             if replica.decode() == self._id:

@@ -5,22 +5,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dormouse.agent.v1.agent_pb2 import Artifact
 from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
 from dormouse.agent.v1.message_pb2 import Message
-from dormouse.agent.v1.run_event_pb2 import CancelCause
+from dormouse.agent.v1.run_event_pb2 import CancelCause, RunInterrupted
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 from psycopg.types.json import Jsonb
 
+from edge.artifacts.pins import pin, undo
 from edge.database import Connection, Database
 
+from .durable_log import StoredLog
 from .model import MultitaskStrategy, RunError, RunPage, RunRecord, RunStatus, Usage
 from .ownership import Ownership
 
 _COLUMNS = """id, tenant_id, agent_id, model, status, created_at, thread_id, started_at, finished_at, finish_reason,
-    error, usage"""
+    error, usage, interrupts"""
 
 _ACTIVE = "status in ('queued', 'running')"
+_HOLDS_THREAD = "status in ('queued', 'running', 'interrupted')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Admission:
     """By the database's clock, which orders the runs of a thread whichever replica admits them."""
     is_running: bool
     to_cancel: Sequence[str]
+    artifacts: Sequence[Artifact] = ()
+    """The versions that a run which may start at once starts from, without their contents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +44,46 @@ class Waiting:
     """It is not a run's turn yet."""
 
     position: int
-    """How many active runs stand before it, at least 1."""
+    """How many runs that hold the thread stand before it, at least 1."""
     behind: str
-    """The run that holds the thread."""
+    """The first of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The run has ended, or waits for answers: its owner died between the row and the log."""
+
+    record: RunRecord
+    log: bytes | None
+    """What Postgres holds of the log, as it was stored."""
+
+
+class LostError(Exception):
+    """Another replica owns the run now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """How a run ended, or was interrupted."""
+
+    record: RunRecord
+    epoch: int
+    cause: int | None = None
+    """A CancelCause, for a cancelled run."""
+    partial: Sequence[Message] = ()
+    """What a run had said that was cancelled, or may be while it waits for answers."""
+    base_checkpoint: str | None = None
+    log: StoredLog | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run's row."""
+
+    record: RunRecord
+    epoch: int
+    owner: str
+    resumed_at: datetime | None
 
 
 class RunStore:
@@ -49,22 +92,21 @@ class RunStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def admit(self, own: Ownership, strategy: MultitaskStrategy) -> Admission:
+    async def admit(self, own: Ownership, strategy: MultitaskStrategy, owner: str) -> Admission:
         """Inserts a run. Errors: THREAD_NOT_FOUND, and THREAD_BUSY where the strategy is `reject`."""
+        artifacts: Sequence[Artifact] = ()
         async with self._database.tenant(own.tenant) as connection:
-            active = await self._active_on_thread(connection, own.thread_id) if own.thread_id else []
-            if active and strategy is MultitaskStrategy.REJECT:
-                raise DormouseError(
-                    ErrorReason.ERROR_REASON_THREAD_BUSY,
-                    f"Run {active[0]} is active on this thread. Wait for it, cancel it, or choose another "
-                    "multitask_strategy: enqueue, interrupt or rollback.",
-                    details={"run_id": active[0]},
-                )
-            is_running = not active
+            before = await self._holders(connection, own.thread_id) if own.thread_id else _NOBODY
+            if before.runs and strategy is MultitaskStrategy.REJECT:
+                raise _busy(*before.runs[0])
+            is_running, request = not before.runs, own.request
+            if is_running and before.has_artifacts:
+                artifacts = await pin(connection, own.request.thread.thread_id)
+                request = with_artifacts(own.request, artifacts)
             cursor = await connection.execute(
                 """insert into runs (id, tenant_id, thread_id, agent_id, model, status, request, on_disconnect,
-                       multitask_strategy, created_at, started_at)
-                   values (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(),
+                       multitask_strategy, user_id, request_id, may_replace, owner, created_at, started_at)
+                   values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(),
                        case when %s then clock_timestamp() end)
                    returning created_at""",
                 (
@@ -74,76 +116,140 @@ class RunStore:
                     own.request.agent_id,
                     own.request.model,
                     RunStatus.RUNNING if is_running else RunStatus.QUEUED,
-                    own.request.SerializeToString(),
+                    request.SerializeToString(),
                     own.on_disconnect,
                     strategy,
+                    own.user,
+                    own.request_id,
+                    own.may_replace,
+                    owner,
                     is_running,
                 ),
             )
             row = await cursor.fetchone()
             assert row is not None
         makes_way = strategy in (MultitaskStrategy.INTERRUPT, MultitaskStrategy.ROLLBACK)
-        return Admission(row["created_at"], is_running, active if makes_way else ())
+        to_cancel = [run_id for run_id, _ in before.runs] if makes_way else ()
+        return Admission(row["created_at"], is_running, to_cancel, artifacts)
 
-    async def turn(self, own: Ownership) -> ExecuteRequest | Waiting | RunRecord:
-        """Claims the run's turn on its thread and gives what to execute, unless an earlier run is active there.
-
-        Gives the record instead when the run has ended: its owner died between the row and the log.
+    async def turn(self, own: Ownership, owner: str) -> ExecuteRequest | Waiting | Over:
+        """Claims the run's turn on its thread and gives what to execute, unless an earlier run holds the thread.
 
         Where the run before it was interrupted, what that run was asked and said comes first; where it was rolled back,
-        the thread is taken as it was before that run.
+        the thread is taken as it was before that run. What a run starts from stays the same for all its owners.
+        Raises LostError; THREAD_NOT_FOUND.
         """
         async with self._database.tenant(own.tenant) as connection:
-            if own.thread_id is None:
-                return await self._ended(connection, own.run_id) or own.request
-            active = await self._active_on_thread(connection, own.thread_id)
-            if own.run_id not in active:
-                return await self._ended(connection, own.run_id) or own.request
-            if active[0] != own.run_id:
-                return Waiting(active.index(own.run_id), active[0])
+            holders = (await self._holders(connection, own.thread_id)) if own.thread_id else _NOBODY
+            row = await self._claim(connection, own, owner)
+            if row is None:
+                return own.request
+            status = RunStatus(row["status"])
+            if not status.is_active:
+                cursor = await connection.execute(
+                    f"select {_COLUMNS}, data from runs left join run_logs on run_id = id where id = %s",  # noqa: S608
+                    (own.run_id,),
+                    binary=True,
+                )
+                ended = await cursor.fetchone()
+                assert ended is not None, "its row is locked"
+                return Over(_record(ended), ended["data"])
+            if status is RunStatus.RUNNING:
+                return ExecuteRequest.FromString(row["request"])
+            waiting = [run_id for run_id, _ in holders.runs]
+            if waiting and waiting[0] != own.run_id:
+                return Waiting(waiting.index(own.run_id), waiting[0])
             request, carried = own.request, 0
             before = await self._run_before(connection, own)
             if before is not None and before["cancel_cause"] is not None:
                 request, carried = _go_on_after(own.request, before)
+                if before["cancel_cause"] == CancelCause.CANCEL_CAUSE_ROLLED_BACK:
+                    await undo(connection, before["id"])
+            if holders.has_artifacts:
+                request = with_artifacts(request, await pin(connection, own.request.thread.thread_id))
             await connection.execute(
                 """update runs set status = 'running', started_at = coalesce(started_at, clock_timestamp()),
-                       request = %s, carried = %s where id = %s and status in ('queued', 'running')""",
+                       request = %s, carried = %s where id = %s""",
                 (request.SerializeToString(), carried, own.run_id),
             )
         return request
 
-    async def finish(
-        self, record: RunRecord, *, cause: int | None, partial: Sequence[Message], base_checkpoint: str | None
-    ) -> None:
-        """Writes down how a run ended. A run that has ended already stays as it is.
+    async def finish(self, end: RunEnd) -> None:
+        """Writes down how a run ended, with its log. A run that has ended already stays as it is.
 
-        cause: a CancelCause, for a cancelled run. partial: what a cancelled run had said.
+        Raises LostError where a later owner executes it.
         """
+        record, log = end.record, end.log
         error = record.error and Jsonb(
             {"reason": record.error.reason, "message": record.error.message, "retryable": record.error.retryable}
         )
-        said = ExecuteRequest(input=partial).SerializeToString() if partial else None
+        questions = RunInterrupted(interrupts=record.interrupts).SerializeToString() if record.interrupts else None
         async with self._database.tenant(record.tenant) as connection:
-            await connection.execute(
-                f"""update runs set status = %s, finish_reason = %s, error = %s, usage = %s, cancel_cause = %s,
-                        partial = %s, base_checkpoint = %s, finished_at = clock_timestamp()
-                    where id = %s and {_ACTIVE}""",  # noqa: S608 - a constant
-                (
-                    record.status,
-                    record.finish_reason,
-                    error,
-                    Jsonb(record.usage.to_json()),
-                    cause,
-                    said,
-                    base_checkpoint,
-                    record.id,
-                ),
+            cursor = await connection.execute(
+                f"""with ended as (
+                        update runs set status = %(status)s, finish_reason = %(finish_reason)s, error = %(error)s,
+                            usage = %(usage)s, cancel_cause = %(cause)s, partial = %(partial)s,
+                            interrupts = %(questions)s, base_checkpoint = %(base)s, finished_at = clock_timestamp()
+                        where id = %(id)s and {_ACTIVE} and epoch <= %(epoch)s returning id, tenant_id
+                    ), kept as (
+                        insert into run_logs (run_id, tenant_id, last_seq, checkpoint_seq, data)
+                        select id, tenant_id, %(last_seq)s::bigint, %(checkpoint_seq)s::bigint, %(log)b::bytea
+                        from ended where %(last_seq)s::bigint is not null
+                        on conflict (run_id) do update set last_seq = excluded.last_seq, kept_at = now(),
+                            checkpoint_seq = excluded.checkpoint_seq, data = excluded.data
+                    )
+                    select epoch from runs where id = %(id)s and not exists (select from ended)""",  # noqa: S608
+                {
+                    "id": record.id,
+                    "epoch": end.epoch,
+                    "status": record.status,
+                    "finish_reason": record.finish_reason,
+                    "error": error,
+                    "usage": Jsonb(record.usage.to_json()),
+                    "cause": end.cause,
+                    "partial": ExecuteRequest(input=end.partial).SerializeToString() if end.partial else None,
+                    "questions": questions,
+                    "base": end.base_checkpoint,
+                    "last_seq": log and log.last_seq,
+                    "checkpoint_seq": log and log.checkpoint_seq,
+                    "log": log and log.data,
+                },
             )
+            other = await cursor.fetchone()
+        if other is not None and other["epoch"] > end.epoch:
+            raise LostError
 
     async def get(self, tenant: str, run_id: str) -> RunRecord | None:
         """The run, or None where the tenant has no such run."""
+        row = await self.row(tenant, run_id)
+        return row.record if row else None
+
+    async def row(self, tenant: str, run_id: str) -> StoredRun | None:
+        """The run with what is said of its owner."""
         async with self._database.tenant(tenant) as connection:
-            return await self._get(connection, run_id)
+            cursor = await connection.execute(
+                f"select {_COLUMNS}, epoch, owner, resumed_at from runs where id = %s",  # noqa: S608
+                (run_id,),
+            )
+            row = await cursor.fetchone()
+        return StoredRun(_record(row), row["epoch"], row["owner"], row["resumed_at"]) if row else None
+
+    async def interrupted(self, tenant: str, thread_id: str) -> RunRecord | None:
+        """The run on a thread that waits for answers."""
+        async with self._database.tenant(tenant) as connection:
+            cursor = await connection.execute(
+                f"select {_COLUMNS} from runs where thread_id = %s and status = 'interrupted'",  # noqa: S608
+                (thread_id,),
+            )
+            row = await cursor.fetchone()
+        return _record(row) if row else None
+
+    async def log(self, tenant: str, run_id: str) -> bytes | None:
+        """What Postgres holds of the log of a run, as it was stored; None where that is nothing."""
+        async with self._database.tenant(tenant) as connection:
+            cursor = await connection.execute("select data from run_logs where run_id = %s", (run_id,), binary=True)
+            row = await cursor.fetchone()
+        return row["data"] if row else None
 
     async def page(
         self, tenant: str, *, limit: int, after: str | None, thread_id: str | None, status: RunStatus | None
@@ -166,35 +272,82 @@ class RunStore:
             rows = await cursor.fetchall()
         return RunPage([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
-    async def _get(self, connection: Connection, run_id: str) -> RunRecord | None:
-        cursor = await connection.execute(f"select {_COLUMNS} from runs where id = %s", (run_id,))  # noqa: S608
-        row = await cursor.fetchone()
-        return _record(row) if row else None
-
-    async def _ended(self, connection: Connection, run_id: str) -> RunRecord | None:
-        record = await self._get(connection, run_id)
-        return record if record and not record.status.is_active else None
-
-    async def _active_on_thread(self, connection: Connection, thread_id: str) -> list[str]:
-        """Ids of the active runs, oldest first. The thread stays locked until the transaction ends."""
-        # Against others who admit or claim, but not against the foreign keys of inserts.
-        cursor = await connection.execute("select id from threads where id = %s for no key update", (thread_id,))
-        if await cursor.fetchone() is None:
-            raise DormouseError(ErrorReason.ERROR_REASON_THREAD_NOT_FOUND, f"There is no thread {thread_id}.")
+    async def _claim(self, connection: Connection, own: Ownership, owner: str) -> dict[str, Any] | None:
+        """The run's row, which now names its owner; None where it is gone. Raises LostError."""
         cursor = await connection.execute(
-            f"select id from runs where thread_id = %s and {_ACTIVE} order by created_at, id",  # noqa: S608
+            "select status, request, epoch, owner from runs where id = %s for no key update", (own.run_id,), binary=True
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            return None
+        if row["epoch"] > own.epoch:
+            raise LostError
+        if (row["epoch"], row["owner"]) != (own.epoch, owner):
+            await connection.execute(
+                "update runs set epoch = %s, owner = %s where id = %s", (own.epoch, owner, own.run_id)
+            )
+        return row
+
+    async def _holders(self, connection: Connection, thread_id: str) -> "_Holders":
+        """The runs that hold the thread, oldest first. It stays locked until the transaction ends."""
+        # Against others who admit or claim, but not against the foreign keys of inserts.
+        cursor = await connection.execute(
+            """select exists (select from artifacts where thread_id = threads.id) as has_artifacts
+               from threads where id = %s for no key update""",
             (thread_id,),
         )
-        return [row["id"] for row in await cursor.fetchall()]
+        thread = await cursor.fetchone()
+        if thread is None:
+            raise DormouseError(ErrorReason.ERROR_REASON_THREAD_NOT_FOUND, f"There is no thread {thread_id}.")
+        cursor = await connection.execute(
+            f"select id, status from runs where thread_id = %s and {_HOLDS_THREAD} order by created_at, id",  # noqa: S608
+            (thread_id,),
+        )
+        rows = await cursor.fetchall()
+        return _Holders([(row["id"], RunStatus(row["status"])) for row in rows], thread["has_artifacts"])
 
     async def _run_before(self, connection: Connection, own: Ownership) -> dict[str, Any] | None:
         cursor = await connection.execute(
-            """select request, carried, partial, cancel_cause, base_checkpoint from runs
+            """select id, request, carried, partial, cancel_cause, base_checkpoint from runs
                where thread_id = %s and id <> %s and created_at <= (select created_at from runs where id = %s)
                order by created_at desc, id desc limit 1""",
             (own.thread_id, own.run_id, own.run_id),
         )
         return await cursor.fetchone()
+
+
+@dataclass(frozen=True, slots=True)
+class _Holders:
+    """Who holds a thread, and whether it has artifacts."""
+
+    runs: Sequence[tuple[str, RunStatus]]
+    has_artifacts: bool
+
+
+_NOBODY = _Holders((), has_artifacts=False)
+
+
+def with_artifacts(request: ExecuteRequest, artifacts: Sequence[Artifact]) -> ExecuteRequest:
+    """A copy of the request that names these artifacts, and no others."""
+    changed = ExecuteRequest()
+    changed.CopyFrom(request)
+    del changed.artifacts[:]
+    changed.artifacts.extend(artifacts)
+    return changed
+
+
+def _busy(run_id: str, status: RunStatus) -> DormouseError:
+    if status is RunStatus.INTERRUPTED:
+        message = (
+            f"Run {run_id} on this thread waits for answers. Answer it, cancel it, or choose another "
+            "multitask_strategy: interrupt or rollback."
+        )
+    else:
+        message = (
+            f"Run {run_id} is active on this thread. Wait for it, cancel it, or choose another "
+            "multitask_strategy: enqueue, interrupt or rollback."
+        )
+    return DormouseError(ErrorReason.ERROR_REASON_THREAD_BUSY, message, details={"run_id": run_id})
 
 
 def _go_on_after(asked: ExecuteRequest, before: dict[str, Any]) -> tuple[ExecuteRequest, int]:
@@ -235,4 +388,5 @@ def _record(row: dict[str, Any]) -> RunRecord:
         finish_reason=row["finish_reason"],
         error=RunError(error["reason"], error["message"], error["retryable"]) if error else None,
         usage=Usage.from_json(row["usage"]) if row["usage"] else Usage(),
+        interrupts=RunInterrupted.FromString(row["interrupts"]).interrupts if row["interrupts"] else (),
     )

@@ -7,10 +7,11 @@ from typing import cast
 from google.protobuf.message import DecodeError
 from redis.asyncio import Redis
 
+from edge.redis_link import read_hash, read_stream
+
 from . import keys
 from .live_run import LiveRun
 from .log_format import LIVE_TTL_S, TAKE_OVER, read_live_run
-from .redis_link import read_hash, read_stream
 
 _log = logging.getLogger(__name__)
 
