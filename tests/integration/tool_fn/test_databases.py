@@ -77,7 +77,7 @@ class Shop:
 
     async def fetch(self, query: str) -> list[tuple[object, ...]]:
         async with await psycopg.AsyncConnection.connect(self.admin_url) as connection:
-            return await (await connection.execute(query)).fetchall()  # type: ignore[arg-type]
+            return await (await connection.execute(query)).fetchall()
 
 
 @pytest.fixture(scope="module")
