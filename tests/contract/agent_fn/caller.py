@@ -74,6 +74,10 @@ class Caller:
             return error, seen
         raise AssertionError(f"the run did not fail: {kinds(seen)}")
 
+    def open(self, execute: ExecuteRequest) -> Any:
+        """An open call, the caller's to read and to cancel."""
+        return self._stub.Execute(execute, timeout=TIMEOUT_S, metadata=self._metadata)
+
     async def start(self, execute: ExecuteRequest) -> tuple[Any, list[Event]]:
         """A run up to its first text; the call is open and the caller's to read on or to cancel."""
         call: Any = self._stub.Execute(execute, timeout=TIMEOUT_S, metadata=self._metadata)

@@ -73,6 +73,7 @@ class ScriptedTools(ToolServiceServicer):
         """Forgets what arrived."""
         self.calls.clear()
         self.effects.clear()
+        self._stored.clear()
         self.cancelled = 0
 
     def names(self) -> list[str]:
