@@ -18,6 +18,7 @@ from .agui import routes as agui_routes
 from .agui.schemas import RunAgentInput
 from .errors import ApiError, invalid_argument
 from .lifecycle import Lifecycle
+from .mcp import routes as mcp_routes
 from .middleware.body_limit import BodyLimitMiddleware
 from .middleware.observe import ObserveMiddleware
 from .native import (
@@ -52,6 +53,7 @@ _SURFACES = (
     run_routes,
     trace_routes,
     artifact_routes,
+    mcp_routes,
     health_routes,
 )
 _MODELS = (

@@ -1,0 +1,1 @@
+"""MCP: the platform's tools for clients that speak the Model Context Protocol (streamable HTTP)."""
