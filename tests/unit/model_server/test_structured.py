@@ -92,13 +92,13 @@ def test_a_verdict_says_complete_when_every_part_has_a_result() -> None:
 
 def test_findings_quote_the_results() -> None:
     findings = ask(RESULTS, "Calculate 12*7 and the weather in Rome", FINDINGS)["findings"]
-    assert findings == "math returned: 84. weather returned: Sunny - 21 degrees."
+    assert findings == "math returned: 84.\n\nweather returned:\n\n> Sunny\n> - 21 degrees"
 
 
 def test_the_answer_quotes_the_results_that_the_prompt_holds() -> None:
     content = said([{"role": "system", "content": RESULTS}, {"role": "user", "content": "Calculate 12*7"}])
     assert "math returned: 84." in content
-    assert "weather returned: Sunny - 21 degrees." in content
+    assert "weather returned:\n\n> Sunny\n> - 21 degrees\n\n" in content
 
 
 def test_the_arguments_of_a_tool_come_from_its_task_and_what_is_known() -> None:

@@ -9,23 +9,26 @@ import orjson
 
 from devstack.model_server.understanding.earlier import Result
 
-_LONGEST = 600
+_LONGEST_LINE = 600
+_LONGEST_BLOCK = 1500
 
 
 def report(request: str, results: Sequence[Result]) -> str:
     """Says what was asked and quotes what each call gave, errors as such."""
     asked = shortened(request, 160)
     end = "" if asked.endswith(("?", "!", ".", "…")) else "."
+    told = findings(results)
     return (
-        f"You asked: “{asked}”{end} {findings(results)} "
+        f"You asked: “{asked}”{end}{_gap(told)}{told}{_gap(told)}"
         "That is all I have to go on: I am a development model and only repeat what the tools say."
     )
 
 
 def findings(results: Sequence[Result]) -> str:
-    """What each call gave, a sentence each."""
+    """What each call gave: a sentence each, or a block where it has several lines."""
     counts = Counter(result.tool for result in results)
-    return " ".join(_sentence(result, alone=counts[result.tool] == 1) for result in results)
+    told = [_told(result, alone=counts[result.tool] == 1) for result in results]
+    return ("\n\n" if any("\n" in text for text in told) else " ").join(told)
 
 
 def shortened(text: str, limit: int) -> str:
@@ -34,13 +37,22 @@ def shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
-def _sentence(result: Result, *, alone: bool) -> str:
+def _gap(told: str) -> str:
+    return "\n\n" if "\n" in told else " "
+
+
+def _told(result: Result, *, alone: bool) -> str:
     name = result.tool or "The tool"
     if not alone and result.arguments:
         said = ", ".join(f"{key} {_plain(value)}" for key, value in result.arguments.items())
         name = f"{name} ({shortened(said, 80)})"
-    content = shortened(result.content, _LONGEST) or "nothing"
-    return f"{name} {'failed' if result.failed else 'returned'}: {content}" + ("" if content[-1] in ".!?…" else ".")
+    gave = "failed" if result.failed else "returned"
+    content = result.content.strip() or "nothing"
+    if "\n" in content:
+        content = content if len(content) <= _LONGEST_BLOCK else content[:_LONGEST_BLOCK].rstrip() + "…"
+        return f"{name} {gave}:\n\n" + "\n".join(f"> {line}".rstrip() for line in content.splitlines())
+    content = shortened(content, _LONGEST_LINE)
+    return f"{name} {gave}: {content}" + ("" if content[-1] in ".!?…" else ".")
 
 
 def _plain(value: object) -> str:

@@ -52,9 +52,9 @@ _GROUPS = (
 _CONCEPT = {stem(word): f"={group.split()[0]}" for group in _GROUPS for word in group.split()}
 _ALWAYS_SMALL = frozenset(
     words(
-        "a about an and are as at be but by can could did do does for from had has have he her here him his how i if in "
-        "into is it its let me my of on or our please she should so some such tell than that the their them then there "
-        "these they this those to us was we were what when where which who why will with would you your"
+        "a about an and are as at be but by can could did do does for from had has have he her here him his how i if "
+        "in into is it its let me my of on or our please she should so some such tell than that the their them then "
+        "there these they this those to us was we were what when where which who why will with would you your"
     )
 )
 _BOUNDARY = re.compile(r"(?<=[a-z])(?=[A-Z])|[_\-./:]+")
