@@ -1,8 +1,9 @@
 """Carries out what of a plan can be carried out now: chooses arguments, runs the tools side by side, thinks."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -152,33 +153,38 @@ class Wave:
         schema = orjson.loads(tool.definition.parameters_json_schema or "{}")
         if not schema.get("properties"):
             return None
-        known = self._known(recorded)
-        messages = prompts.arguments(self._conversation, tool.definition, recorded.step.task, known)
         step_id = f"{self._context.run_id}.{recorded.key}.arguments"
-        try:
-            return await ask_json(
+
+        def ask(tight: bool, schema: Mapping[str, Any] = schema) -> Awaitable[Answered]:
+            known = self._known(recorded, tight)
+            messages = prompts.arguments(self._conversation, tool.definition, recorded.step.task, known)
+            return ask_json(
                 self._context, step_id=step_id, step_name="tool selection", messages=messages, schema=schema
             )
+
+        try:
+            return await prompts.asked_in_room(ask)
         except DormouseError as error:
             if error.reason != error_pb2.ERROR_REASON_INVALID_ARGUMENT:
                 raise
-            return await ask_json(
-                self._context, step_id=step_id, step_name="tool selection", messages=messages, schema=_ANY_OBJECT
-            )
+            return await prompts.asked_in_room(partial(ask, schema=_ANY_OBJECT))
 
     async def _think(self, recorded: RecordedStep) -> None:
-        answered = await ask_json(
-            self._context,
-            step_id=f"{self._context.run_id}.{recorded.key}.thought",
-            step_name="reasoning",
-            messages=prompts.thought(self._conversation, recorded.step.task, self._known(recorded)),
-            schema=prompts.THOUGHT_SCHEMA,
-        )
+        def ask(tight: bool) -> Awaitable[Answered]:
+            return ask_json(
+                self._context,
+                step_id=f"{self._context.run_id}.{recorded.key}.thought",
+                step_name="reasoning",
+                messages=prompts.thought(self._conversation, recorded.step.task, self._known(recorded, tight)),
+                schema=prompts.THOUGHT_SCHEMA,
+            )
+
+        answered = await prompts.asked_in_room(ask)
         text = str((answered.value or {}).get("result") or "").strip()[:_THOUGHT_CHARACTERS]
         status = (DONE, text) if text else (FAILED, "The model brought no result.")
         self._context.flow.put([*answered.ending, self._record.mark({recorded: status}), self._finished(recorded)])
 
-    def _known(self, recorded: RecordedStep) -> Sequence[tuple[RecordedStep, str]]:
+    def _known(self, recorded: RecordedStep, tight: bool) -> Sequence[tuple[RecordedStep, str]]:
         """What the step depends on, by way of others too, in the plan's order."""
         by_id = {other.step.id: other for other in self._record.steps}
         needed: set[str] = set()
@@ -189,7 +195,7 @@ class Wave:
                 needed.add(name)
                 to_see += by_id[name].step.depends_on
         steps = [other for name, other in by_id.items() if name in needed]
-        return prompts.fitted(self._context.model, self._results.of(steps))
+        return prompts.fitted(self._context.model, self._results.of(steps), tight=tight)
 
     def _observed(self, callers: Sequence[RecordedStep]) -> ToolSet:
         """The tools, each telling its step's end together with its result."""

@@ -4,7 +4,7 @@ What comes next is read from the record in the run's state, never from what this
 on with a run begins where the log ends.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -15,7 +15,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from agent_fn.agents.agent import AgentGraph, ConversationState
-from agent_fn.agents.asking import ask_json
+from agent_fn.agents.asking import Answered, ask_json
 from agent_fn.agents.context import RunContext
 from agent_fn.agents.plan_execute import prompts
 from agent_fn.agents.plan_execute.carrying_out import Results, Wave, ready
@@ -29,7 +29,7 @@ from agent_fn.agents.plan_execute.record import (
     PlanRecord,
     RecordedStep,
 )
-from agent_fn.agents.reply import stream_reply
+from agent_fn.agents.reply import Reply, stream_reply
 from agent_fn.agents.tool_set import ToolSet, gather_tools
 from agent_fn.conversation import Message, text_of
 from agent_fn.events import Event
@@ -165,17 +165,20 @@ async def carry_out(state: PlanState, runtime: Runtime[RunContext]) -> Command[P
 async def reason(state: PlanState, runtime: Runtime[RunContext]) -> Command[Phase]:
     """What the round has found; the steps without a tool are done by it."""
     run = await _Run.of(runtime)
-    brought = _brought(run, state["results"], run.record.steps)
-    answered = await ask_json(
-        run.context,
-        step_id=run.step_id("reason"),
-        step_name="reasoning",
-        messages=prompts.reasoning(state["messages"], brought),
-        schema=prompts.FINDINGS_SCHEMA,
-    )
+
+    def ask(tight: bool) -> Awaitable[Answered]:
+        return ask_json(
+            run.context,
+            step_id=run.step_id("reason"),
+            step_name="reasoning",
+            messages=prompts.reasoning(state["messages"], _brought(run, state["results"], run.record.steps, tight)),
+            schema=prompts.FINDINGS_SCHEMA,
+        )
+
+    answered = await prompts.asked_in_room(ask)
     findings = str((answered.value or {}).get("findings") or "").strip()
     # A model that finds no words leaves the results to speak for themselves.
-    findings = findings or "\n".join(f"{recorded.step.task}: {recorded.result}" for recorded, _ in brought)
+    findings = findings or "\n".join(f"{step.step.task}: {step.result}" for step in run.record.steps if step.result)
     thought = {recorded: (DONE, "") for recorded in run.record.steps if not recorded.is_settled}
     marked = [run.record.mark(thought)] if thought else []
     run.context.flow.put([*answered.ending, *marked, run.record.conclude(findings[:_FINDINGS_CHARACTERS])])
@@ -185,13 +188,18 @@ async def reason(state: PlanState, runtime: Runtime[RunContext]) -> Command[Phas
 async def verify(state: PlanState, runtime: Runtime[RunContext]) -> Command[Phase]:
     """Whether that answers the request, and what is missing. A verdict that cannot be read lets the answer come."""
     run = await _Run.of(runtime)
-    answered = await ask_json(
-        run.context,
-        step_id=run.step_id("verify"),
-        step_name="verification",
-        messages=prompts.verification(state["messages"], run.record, _brought(run, state["results"], run.record.steps)),
-        schema=prompts.VERIFICATION_SCHEMA,
-    )
+
+    def ask(tight: bool) -> Awaitable[Answered]:
+        brought = _brought(run, state["results"], run.record.steps, tight)
+        return ask_json(
+            run.context,
+            step_id=run.step_id("verify"),
+            step_name="verification",
+            messages=prompts.verification(state["messages"], run.record, brought),
+            schema=prompts.VERIFICATION_SCHEMA,
+        )
+
+    answered = await prompts.asked_in_room(ask)
     verdict = answered.value or {"complete": True, "reason": "It could not be checked."}
     complete = verdict.get("complete") is not False
     why = str(verdict.get("reason") or "")
@@ -207,13 +215,15 @@ async def answer(state: PlanState, runtime: Runtime[RunContext]) -> Command[Any]
     run = await _Run.of(runtime)
     _close(run)
     steps = [recorded for number in range(run.record.rounds) for recorded in run.record.steps_of(number)]
-    messages = prompts.answering(
-        state["messages"],
-        run.record,
-        _brought(run, state["results"], steps),
-        are_tools_away=not run.tools.is_complete,
-    )
-    reply = await stream_reply(run.context, messages)
+
+    def ask(tight: bool) -> Awaitable[Reply]:
+        brought = _brought(run, state["results"], steps, tight)
+        is_away = not run.tools.is_complete
+        return stream_reply(
+            run.context, prompts.answering(state["messages"], run.record, brought, are_tools_away=is_away)
+        )
+
+    reply = await prompts.asked_in_room(ask)
     return Command(update={"messages": [reply.message], "finish_reason": reply.finish_reason.name}, goto=END)
 
 
@@ -228,10 +238,12 @@ def _close(run: _Run) -> None:
         run.context.flow.put([run.record.mark(left)])
 
 
-def _brought(run: _Run, results: Results, steps: Sequence[RecordedStep]) -> Sequence[tuple[RecordedStep, str]]:
+def _brought(
+    run: _Run, results: Results, steps: Sequence[RecordedStep], tight: bool
+) -> Sequence[tuple[RecordedStep, str]]:
     """What there is to go on, as far as it fits into a prompt."""
     known = [(recorded, text) for recorded, text in results.of(steps) if recorded.step.tool or text]
-    return prompts.fitted(run.context.model, known)
+    return prompts.fitted(run.context.model, known, tight=tight)
 
 
 def _texts(value: Any) -> list[str]:

@@ -1,9 +1,11 @@
 """What the model is asked in each phase: instructions and material in one system message before the conversation."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import orjson
+from dormouse.common.v1 import error_pb2
+from dormouse_runtime.errors import DormouseError
 
 from agent_fn.agents.plan_execute.plan import MOST_STEPS
 from agent_fn.agents.plan_execute.record import FAILED, SKIPPED, PlanRecord, RecordedStep
@@ -11,6 +13,8 @@ from agent_fn.agents.text_protocol import with_system
 from agent_fn.conversation import Message, text_of
 from agent_fn.generation import ToolDefinition
 from agent_fn.models.port import ModelDescription
+
+T = TypeVar("T")
 
 FINDINGS_SCHEMA: Final[Mapping[str, Any]] = {
     "type": "object",
@@ -144,11 +148,26 @@ def answering(
     return with_system(conversation, "\n\n".join(parts)) if parts else list(conversation)
 
 
-def fitted(model: ModelDescription, brought: Sequence[tuple[RecordedStep, str]]) -> Sequence[tuple[RecordedStep, str]]:
-    """The results, each cut so far that all of them fit into a prompt."""
-    total = (model.context_length or _UNKNOWN_CONTEXT) * _CHARACTERS_PER_TOKEN
+def fitted(
+    model: ModelDescription, brought: Sequence[tuple[RecordedStep, str]], *, tight: bool = False
+) -> Sequence[tuple[RecordedStep, str]]:
+    """The results, each cut so far that all of them fit into a prompt. `tight`: to their beginnings."""
+    total = 0 if tight else (model.context_length or _UNKNOWN_CONTEXT) * _CHARACTERS_PER_TOKEN
     most = max(int(total) // max(len(brought), 1), _LEAST_CHARACTERS)
     return [(step, text if len(text) <= most else f"{text[:most]} [cut]") for step, text in brought]
+
+
+async def asked_in_room(ask: Callable[[bool], Awaitable[T]]) -> T:
+    """Asks with all that was found; where the model server refuses that as too long, with the beginnings of it.
+
+    Model servers often read less than their models could. `ask` is told whether to be tight.
+    """
+    try:
+        return await ask(False)
+    except DormouseError as error:
+        if error.reason != error_pb2.ERROR_REASON_CONTEXT_LENGTH_EXCEEDED:
+            raise
+    return await ask(True)
 
 
 def _message(role: Any, text: str) -> Message:

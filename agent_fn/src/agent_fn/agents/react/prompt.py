@@ -12,8 +12,6 @@ _SYSTEM: Final = (
 _UNREACHABLE: Final = (
     "Your tools cannot be reached at the moment. Answer without them, and say so where the answer would need them."
 )
-LAST: Final = "No more tools can be called now. Answer with what you have, and say what is missing."
-NO_ANSWER: Final = "I could not come to an answer with the tools and the steps that I have."
 
 
 def system(tools: ToolSet) -> str:
