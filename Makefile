@@ -8,8 +8,12 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The sandbox of the python tool, built for this machine, and what it is made of.
+SANDBOX := tool_fn/src/tool_fn/sandbox/component/python.json
+SANDBOX_SOURCES := $(addprefix tool_fn/src/tool_fn/sandbox/,component.py engine.py build.py \
+	guest/interpreter.py guest/modules.py guest/python.wit)
 
-.PHONY: help up down status logs test check lint format types proto proto-check proto-release lock bench clean
+.PHONY: help up down status logs test check lint format types proto proto-check proto-release lock sandbox bench clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +24,16 @@ $(VENV)/up.stamp: requirements/up.txt requirements/install.sh
 $(VENV)/dev.stamp: requirements/dev.txt requirements/install.sh
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" requirements/install.sh dev
 
+# The build looks into the manifest and does nothing when all that changed is a date.
+$(SANDBOX): $(VENV)/up.stamp $(SANDBOX_SOURCES)
+	@$(BIN)/python -m tool_fn.sandbox.build && touch $@
+
+sandbox: $(SANDBOX) ## Build the sandbox of the python tool
+	@:
+
+# A machine on which the sandbox cannot be built still gets everything else.
 up: $(VENV)/up.stamp ## Run the platform on this machine (DETACH=1 returns when it is ready; MODEL=name pulls an Ollama model)
+	-@$(MAKE) sandbox
 	@$(BIN)/python -m devstack up $(if $(DETACH),--detach) $(if $(MODEL),--model "$(MODEL)")
 
 down: ## Stop what `make up` started
@@ -32,7 +45,7 @@ status: $(VENV)/up.stamp ## Show the processes of the running platform
 logs: $(VENV)/up.stamp ## Follow the logs of the running platform (NAME=edge for one process)
 	@$(BIN)/python -m devstack logs --follow $(NAME)
 
-test: check ## Run every check and test
+test: check $(SANDBOX) ## Run every check and test
 	@$(BIN)/python -m pytest
 
 check: lint types proto-check ## Run the static checks
@@ -59,8 +72,8 @@ proto-release: $(VENV)/dev.stamp ## Record the protos as released: later changes
 lock: $(VENV)/dev.stamp ## Resolve the dependencies again (UPGRADE=1 takes the newest)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/compile.sh $(if $(UPGRADE),--upgrade)
 
-bench: $(VENV)/dev.stamp ## Measure the platform against the bare model server
+bench: $(VENV)/dev.stamp $(SANDBOX) ## Measure the platform against the bare model server
 	@$(BIN)/python -m loadtest.bench
 
 clean: down ## Remove everything that was built or stored here
-	@rm -rf $(VENV) .dormouse .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(dir $(SANDBOX)) .dormouse .mypy_cache .ruff_cache .pytest_cache .hypothesis

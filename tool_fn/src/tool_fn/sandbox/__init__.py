@@ -1,0 +1,1 @@
+"""Runs programs of strangers: CPython as WebAssembly, a fresh instance for each."""
