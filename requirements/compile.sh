@@ -9,7 +9,7 @@ options=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url
   --no-annotate --quiet --custom-compile-command "make lock")
 for package in "${own[@]}"; do options+=(--no-emit-package "$package"); done
 
-parts=(edge agent_fn tool_fn migrations devstack)
+parts=(edge agent_fn tool_fn embed_fn migrations devstack)
 projects=()
 for part in "${parts[@]}"; do projects+=("$part/pyproject.toml"); done
 

@@ -82,7 +82,7 @@ what="installing $(grep -c '==' "requirements/$group.txt") locked packages"
 say "$what ($group)"
 patiently "$what" "$venv/bin/uv" pip install --quiet --compile-bytecode --require-hashes -r "requirements/$group.txt"
 parts=()
-for part in libs/stubs libs/runtime edge agent_fn tool_fn migrations devstack; do parts+=(--editable "$part"); done
+for part in libs/stubs libs/runtime edge agent_fn tool_fn embed_fn migrations devstack; do parts+=(--editable "$part"); done
 say "installing the parts of Dormouse"
 patiently "installing the parts" "$venv/bin/uv" pip install --quiet --no-deps --no-build-isolation "${parts[@]}"
 touch "$venv/$group.stamp"
