@@ -22,33 +22,34 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from dormouse.common.v1 import source_pb2 as dormouse_dot_common_dot_v1_dot_source__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64ormouse/agent/v1/agent.proto\x12\x11\x64ormouse.agent.v1\"`\n\x05\x41gent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\r\n\x05tools\x18\x03 \x03(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\x12\x11\n\tany_tools\x18\x05 \x01(\x08\"q\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x16\n\x0e\x63ontext_length\x18\x03 \x01(\r\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x18\n\x10modified_unix_ms\x18\x05 \x01(\x03\"\x97\x03\n\x11GenerationOptions\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x03\x88\x01\x01\x12!\n\x14response_json_schema\x18\x06 \x01(\tH\x04\x88\x01\x01\x12\x16\n\treasoning\x18\x07 \x01(\x08H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x08 \x01(\x01H\x06\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\t \x01(\x01H\x07\x88\x01\x01\x12\x12\n\x05top_k\x18\n \x01(\rH\x08\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seedB\x17\n\x15_response_json_schemaB\x0c\n\n_reasoningB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penaltyB\x08\n\x06_top_k\"P\n\tThreadRef\x12\x11\n\tthread_id\x18\x01 \x01(\t\x12\x17\n\rcheckpoint_id\x18\x02 \x01(\tH\x00\x12\x0f\n\x05\x65mpty\x18\x03 \x01(\x08H\x00\x42\x06\n\x04\x62\x61se\"\x1e\n\rToolSelection\x12\r\n\x05names\x18\x01 \x03(\t\"C\n\tRunLimits\x12\x12\n\niterations\x18\x01 \x01(\r\x12\x12\n\ntool_calls\x18\x02 \x01(\r\x12\x0e\n\x06tokens\x18\x03 \x01(\r\"[\n\x08\x41rtifact\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\r\n\x05title\x18\x03 \x01(\t\x12\x12\n\nmedia_type\x18\x04 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x05 \x01(\t\"\xe5\x01\n\x08Recovery\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12\x35\n\x08messages\x18\x02 \x03(\x0b\x32#.dormouse.agent.v1.RecoveredMessage\x12<\n\x0ctool_results\x18\x03 \x03(\x0b\x32&.dormouse.agent.v1.RecoveredToolResult\x12\x13\n\x0bmay_replace\x18\x04 \x01(\x08\x12\x12\n\nstate_json\x18\x05 \x01(\t\x12\x1a\n\x12state_patches_json\x18\x06 \x03(\t\x12\x0e\n\x06tokens\x18\x07 \x01(\r\"\x83\x01\n\x10RecoveredMessage\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\treasoning\x18\x03 \x01(\t\x12\x0e\n\x06pieces\x18\x04 \x01(\r\x12\x18\n\x10reasoning_pieces\x18\x05 \x01(\r\x12\x10\n\x08\x66inished\x18\x06 \x01(\x08\"\x8d\x01\n\x13RecoveredToolResult\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\t\x12\x10\n\x08is_error\x18\x05 \x01(\x08\x12\x17\n\x0foutcome_unknown\x18\x06 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64ormouse/agent/v1/agent.proto\x12\x11\x64ormouse.agent.v1\x1a\x1f\x64ormouse/common/v1/source.proto\"`\n\x05\x41gent\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\r\n\x05tools\x18\x03 \x03(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x04 \x03(\t\x12\x11\n\tany_tools\x18\x05 \x01(\x08\"q\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x16\n\x0e\x63ontext_length\x18\x03 \x01(\r\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x18\n\x10modified_unix_ms\x18\x05 \x01(\x03\"\x97\x03\n\x11GenerationOptions\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x03\x88\x01\x01\x12!\n\x14response_json_schema\x18\x06 \x01(\tH\x04\x88\x01\x01\x12\x16\n\treasoning\x18\x07 \x01(\x08H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x08 \x01(\x01H\x06\x88\x01\x01\x12\x1d\n\x10presence_penalty\x18\t \x01(\x01H\x07\x88\x01\x01\x12\x12\n\x05top_k\x18\n \x01(\rH\x08\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seedB\x17\n\x15_response_json_schemaB\x0c\n\n_reasoningB\x14\n\x12_frequency_penaltyB\x13\n\x11_presence_penaltyB\x08\n\x06_top_k\"P\n\tThreadRef\x12\x11\n\tthread_id\x18\x01 \x01(\t\x12\x17\n\rcheckpoint_id\x18\x02 \x01(\tH\x00\x12\x0f\n\x05\x65mpty\x18\x03 \x01(\x08H\x00\x42\x06\n\x04\x62\x61se\"\x1e\n\rToolSelection\x12\r\n\x05names\x18\x01 \x03(\t\"C\n\tRunLimits\x12\x12\n\niterations\x18\x01 \x01(\r\x12\x12\n\ntool_calls\x18\x02 \x01(\r\x12\x0e\n\x06tokens\x18\x03 \x01(\r\"[\n\x08\x41rtifact\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\r\n\x05title\x18\x03 \x01(\t\x12\x12\n\nmedia_type\x18\x04 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x05 \x01(\t\"\xe5\x01\n\x08Recovery\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\r\x12\x35\n\x08messages\x18\x02 \x03(\x0b\x32#.dormouse.agent.v1.RecoveredMessage\x12<\n\x0ctool_results\x18\x03 \x03(\x0b\x32&.dormouse.agent.v1.RecoveredToolResult\x12\x13\n\x0bmay_replace\x18\x04 \x01(\x08\x12\x12\n\nstate_json\x18\x05 \x01(\t\x12\x1a\n\x12state_patches_json\x18\x06 \x03(\t\x12\x0e\n\x06tokens\x18\x07 \x01(\r\"\x83\x01\n\x10RecoveredMessage\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\treasoning\x18\x03 \x01(\t\x12\x0e\n\x06pieces\x18\x04 \x01(\r\x12\x18\n\x10reasoning_pieces\x18\x05 \x01(\r\x12\x10\n\x08\x66inished\x18\x06 \x01(\x08\"\xba\x01\n\x13RecoveredToolResult\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x04 \x01(\t\x12\x10\n\x08is_error\x18\x05 \x01(\x08\x12\x17\n\x0foutcome_unknown\x18\x06 \x01(\x08\x12+\n\x07sources\x18\x07 \x03(\x0b\x32\x1a.dormouse.common.v1.Sourceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dormouse.agent.v1.agent_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AGENT']._serialized_start=52
-  _globals['_AGENT']._serialized_end=148
-  _globals['_MODEL']._serialized_start=150
-  _globals['_MODEL']._serialized_end=263
-  _globals['_GENERATIONOPTIONS']._serialized_start=266
-  _globals['_GENERATIONOPTIONS']._serialized_end=673
-  _globals['_THREADREF']._serialized_start=675
-  _globals['_THREADREF']._serialized_end=755
-  _globals['_TOOLSELECTION']._serialized_start=757
-  _globals['_TOOLSELECTION']._serialized_end=787
-  _globals['_RUNLIMITS']._serialized_start=789
-  _globals['_RUNLIMITS']._serialized_end=856
-  _globals['_ARTIFACT']._serialized_start=858
-  _globals['_ARTIFACT']._serialized_end=949
-  _globals['_RECOVERY']._serialized_start=952
-  _globals['_RECOVERY']._serialized_end=1181
-  _globals['_RECOVEREDMESSAGE']._serialized_start=1184
-  _globals['_RECOVEREDMESSAGE']._serialized_end=1315
-  _globals['_RECOVEREDTOOLRESULT']._serialized_start=1318
-  _globals['_RECOVEREDTOOLRESULT']._serialized_end=1459
+  _globals['_AGENT']._serialized_start=85
+  _globals['_AGENT']._serialized_end=181
+  _globals['_MODEL']._serialized_start=183
+  _globals['_MODEL']._serialized_end=296
+  _globals['_GENERATIONOPTIONS']._serialized_start=299
+  _globals['_GENERATIONOPTIONS']._serialized_end=706
+  _globals['_THREADREF']._serialized_start=708
+  _globals['_THREADREF']._serialized_end=788
+  _globals['_TOOLSELECTION']._serialized_start=790
+  _globals['_TOOLSELECTION']._serialized_end=820
+  _globals['_RUNLIMITS']._serialized_start=822
+  _globals['_RUNLIMITS']._serialized_end=889
+  _globals['_ARTIFACT']._serialized_start=891
+  _globals['_ARTIFACT']._serialized_end=982
+  _globals['_RECOVERY']._serialized_start=985
+  _globals['_RECOVERY']._serialized_end=1214
+  _globals['_RECOVEREDMESSAGE']._serialized_start=1217
+  _globals['_RECOVEREDMESSAGE']._serialized_end=1348
+  _globals['_RECOVEREDTOOLRESULT']._serialized_start=1351
+  _globals['_RECOVEREDTOOLRESULT']._serialized_end=1537
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 Agents, models and threads."""
 
 from collections import abc as _abc
+from dormouse.common.v1 import source_pb2 as _source_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -403,6 +404,7 @@ class RecoveredToolResult(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     IS_ERROR_FIELD_NUMBER: _builtins.int
     OUTCOME_UNKNOWN_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     tool_call_id: _builtins.str
     name: _builtins.str
     arguments_json: _builtins.str
@@ -410,6 +412,10 @@ class RecoveredToolResult(_message.Message):
     is_error: _builtins.bool
     outcome_unknown: _builtins.bool
     """The call had started and nobody knows how it ended."""
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[_source_pb2.Source]:
+        """The passages that the content quotes."""
+
     def __init__(
         self,
         *,
@@ -419,10 +425,11 @@ class RecoveredToolResult(_message.Message):
         content: _builtins.str = ...,
         is_error: _builtins.bool = ...,
         outcome_unknown: _builtins.bool = ...,
+        sources: _abc.Iterable[_source_pb2.Source] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "content", b"content", "is_error", b"is_error", "name", b"name", "outcome_unknown", b"outcome_unknown", "tool_call_id", b"tool_call_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments_json", b"arguments_json", "content", b"content", "is_error", b"is_error", "name", b"name", "outcome_unknown", b"outcome_unknown", "sources", b"sources", "tool_call_id", b"tool_call_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ The canonical events of a run. Every public protocol is an encoding of this log.
 
 from collections import abc as _abc
 from dormouse.common.v1 import error_pb2 as _error_pb2
+from dormouse.common.v1 import source_pb2 as _source_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -138,6 +139,7 @@ class RunEvent(_message.Message):
     MESSAGE_REPLACED_FIELD_NUMBER: _builtins.int
     MESSAGE_FINISHED_FIELD_NUMBER: _builtins.int
     REASONING_DELTA_FIELD_NUMBER: _builtins.int
+    CITATION_FIELD_NUMBER: _builtins.int
     TOOL_CALL_STARTED_FIELD_NUMBER: _builtins.int
     TOOL_CALL_ARGS_FIELD_NUMBER: _builtins.int
     TOOL_CALL_FINISHED_FIELD_NUMBER: _builtins.int
@@ -180,6 +182,8 @@ class RunEvent(_message.Message):
     def message_finished(self) -> Global___MessageFinished: ...
     @_builtins.property
     def reasoning_delta(self) -> Global___ReasoningDelta: ...
+    @_builtins.property
+    def citation(self) -> Global___Citation: ...
     @_builtins.property
     def tool_call_started(self) -> Global___ToolCallStarted: ...
     @_builtins.property
@@ -224,6 +228,7 @@ class RunEvent(_message.Message):
         message_replaced: Global___MessageReplaced | None = ...,
         message_finished: Global___MessageFinished | None = ...,
         reasoning_delta: Global___ReasoningDelta | None = ...,
+        citation: Global___Citation | None = ...,
         tool_call_started: Global___ToolCallStarted | None = ...,
         tool_call_args: Global___ToolCallArgs | None = ...,
         tool_call_finished: Global___ToolCallFinished | None = ...,
@@ -237,11 +242,11 @@ class RunEvent(_message.Message):
         checkpoint_saved: Global___CheckpointSaved | None = ...,
         handoff: Global___Handoff | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "artifact_delta", b"artifact_delta", "artifact_saved", b"artifact_saved", "checkpoint_saved", b"checkpoint_saved", "event", b"event", "handoff", b"handoff", "message_delta", b"message_delta", "message_finished", b"message_finished", "message_replaced", b"message_replaced", "message_started", b"message_started", "reasoning_delta", b"reasoning_delta", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_finished", b"run_finished", "run_interrupted", b"run_interrupted", "run_resumed", b"run_resumed", "run_started", b"run_started", "state_delta", b"state_delta", "state_snapshot", b"state_snapshot", "step_finished", b"step_finished", "step_started", b"step_started", "tool_call_args", b"tool_call_args", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started", "tool_result", b"tool_result", "usage_reported", b"usage_reported"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "artifact_delta", b"artifact_delta", "artifact_saved", b"artifact_saved", "checkpoint_saved", b"checkpoint_saved", "citation", b"citation", "event", b"event", "handoff", b"handoff", "message_delta", b"message_delta", "message_finished", b"message_finished", "message_replaced", b"message_replaced", "message_started", b"message_started", "reasoning_delta", b"reasoning_delta", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_finished", b"run_finished", "run_interrupted", b"run_interrupted", "run_resumed", b"run_resumed", "run_started", b"run_started", "state_delta", b"state_delta", "state_snapshot", b"state_snapshot", "step_finished", b"step_finished", "step_started", b"step_started", "tool_call_args", b"tool_call_args", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started", "tool_result", b"tool_result", "usage_reported", b"usage_reported"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "artifact_delta", b"artifact_delta", "artifact_saved", b"artifact_saved", "checkpoint_saved", b"checkpoint_saved", "event", b"event", "handoff", b"handoff", "message_delta", b"message_delta", "message_finished", b"message_finished", "message_replaced", b"message_replaced", "message_started", b"message_started", "reasoning_delta", b"reasoning_delta", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_finished", b"run_finished", "run_interrupted", b"run_interrupted", "run_resumed", b"run_resumed", "run_started", b"run_started", "seq", b"seq", "state_delta", b"state_delta", "state_snapshot", b"state_snapshot", "step_finished", b"step_finished", "step_started", b"step_started", "tool_call_args", b"tool_call_args", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started", "tool_result", b"tool_result", "unix_ms", b"unix_ms", "usage_reported", b"usage_reported"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "artifact_delta", b"artifact_delta", "artifact_saved", b"artifact_saved", "checkpoint_saved", b"checkpoint_saved", "citation", b"citation", "event", b"event", "handoff", b"handoff", "message_delta", b"message_delta", "message_finished", b"message_finished", "message_replaced", b"message_replaced", "message_started", b"message_started", "reasoning_delta", b"reasoning_delta", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_finished", b"run_finished", "run_interrupted", b"run_interrupted", "run_resumed", b"run_resumed", "run_started", b"run_started", "seq", b"seq", "state_delta", b"state_delta", "state_snapshot", b"state_snapshot", "step_finished", b"step_finished", "step_started", b"step_started", "tool_call_args", b"tool_call_args", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started", "tool_result", b"tool_result", "unix_ms", b"unix_ms", "usage_reported", b"usage_reported"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["run_started", "run_finished", "run_failed", "run_cancelled", "run_interrupted", "run_resumed", "step_started", "step_finished", "message_started", "message_delta", "message_replaced", "message_finished", "reasoning_delta", "tool_call_started", "tool_call_args", "tool_call_finished", "tool_result", "state_snapshot", "state_delta", "artifact_delta", "artifact_saved", "activity", "usage_reported", "checkpoint_saved", "handoff"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["run_started", "run_finished", "run_failed", "run_cancelled", "run_interrupted", "run_resumed", "step_started", "step_finished", "message_started", "message_delta", "message_replaced", "message_finished", "reasoning_delta", "citation", "tool_call_started", "tool_call_args", "tool_call_finished", "tool_result", "state_snapshot", "state_delta", "artifact_delta", "artifact_saved", "activity", "usage_reported", "checkpoint_saved", "handoff"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -655,6 +660,40 @@ class ReasoningDelta(_message.Message):
 Global___ReasoningDelta: _TypeAlias = ReasoningDelta  # noqa: Y015
 
 @_typing.final
+class Citation(_message.Message):
+    """What a span of a message rests on. Comes before the message's end, behind the span's text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.str
+    start: _builtins.int
+    """Unicode code points of the message's text; the end is exclusive."""
+    end: _builtins.int
+    @_builtins.property
+    def source(self) -> _source_pb2.Source:
+        """Unset: the span claims something that no passage supports."""
+
+    def __init__(
+        self,
+        *,
+        message_id: _builtins.str = ...,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+        source: _source_pb2.Source | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "message_id", b"message_id", "source", b"source", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Citation: _TypeAlias = Citation  # noqa: Y015
+
+@_typing.final
 class ToolCallStarted(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -737,6 +776,7 @@ class ToolResult(_message.Message):
     IS_ERROR_FIELD_NUMBER: _builtins.int
     OUTCOME_UNKNOWN_FIELD_NUMBER: _builtins.int
     DURATION_MS_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     tool_call_id: _builtins.str
     content: _builtins.str
     """What the model reads."""
@@ -745,6 +785,10 @@ class ToolResult(_message.Message):
     """The call had begun and nobody can say whether it was carried out."""
     duration_ms: _builtins.int
     """How long the tool itself took. 0: it was not run."""
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[_source_pb2.Source]:
+        """The passages that the content quotes."""
+
     def __init__(
         self,
         *,
@@ -753,10 +797,11 @@ class ToolResult(_message.Message):
         is_error: _builtins.bool = ...,
         outcome_unknown: _builtins.bool = ...,
         duration_ms: _builtins.int = ...,
+        sources: _abc.Iterable[_source_pb2.Source] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "duration_ms", b"duration_ms", "is_error", b"is_error", "outcome_unknown", b"outcome_unknown", "tool_call_id", b"tool_call_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "duration_ms", b"duration_ms", "is_error", b"is_error", "outcome_unknown", b"outcome_unknown", "sources", b"sources", "tool_call_id", b"tool_call_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

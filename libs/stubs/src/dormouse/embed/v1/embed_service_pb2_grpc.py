@@ -55,6 +55,21 @@ class EmbedServiceStub:
                 request_serializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.ListDocumentsRequest.SerializeToString,
                 response_deserializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.ListDocumentsResponse.FromString,
                 _registered_method=True)
+        self.GetDocument = channel.unary_unary(
+                '/dormouse.embed.v1.EmbedService/GetDocument',
+                request_serializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.GetDocumentRequest.SerializeToString,
+                response_deserializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.GetDocumentResponse.FromString,
+                _registered_method=True)
+        self.GetPassage = channel.unary_unary(
+                '/dormouse.embed.v1.EmbedService/GetPassage',
+                request_serializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.GetPassageRequest.SerializeToString,
+                response_deserializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.GetPassageResponse.FromString,
+                _registered_method=True)
+        self.Reindex = channel.unary_stream(
+                '/dormouse.embed.v1.EmbedService/Reindex',
+                request_serializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.ReindexRequest.SerializeToString,
+                response_deserializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.ReindexResponse.FromString,
+                _registered_method=True)
         self.DeleteDocument = channel.unary_unary(
                 '/dormouse.embed.v1.EmbedService/DeleteDocument',
                 request_serializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.DeleteDocumentRequest.SerializeToString,
@@ -76,7 +91,7 @@ class EmbedServiceServicer:
 
     def Ingest(self, request_iterator, context):
         """Stores a document: first the header, then its bytes. Streams progress; the last message holds the document.
-        The same content again gives the document that exists. Errors: INVALID_ARGUMENT, MODEL_UNAVAILABLE.
+        The same id again resumes what a crash left; the same content again gives the document that exists. Errors: INVALID_ARGUMENT, MODEL_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,6 +106,28 @@ class EmbedServiceServicer:
 
     def ListDocuments(self, request, context):
         """Lists documents, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDocument(self, request, context):
+        """Reads one document. Errors: DOCUMENT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPassage(self, request, context):
+        """Reads one passage, for who follows a citation. Errors: DOCUMENT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reindex(self, request, context):
+        """Embeds the tenant's passages with the platform's present embedding model, as far as they are not; searches change
+        to it when all are. Streams how far it is. Two at once share the work. Errors: MODEL_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +162,21 @@ def add_EmbedServiceServicer_to_server(servicer, server):
                     servicer.ListDocuments,
                     request_deserializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.ListDocumentsRequest.FromString,
                     response_serializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.ListDocumentsResponse.SerializeToString,
+            ),
+            'GetDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDocument,
+                    request_deserializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.GetDocumentRequest.FromString,
+                    response_serializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.GetDocumentResponse.SerializeToString,
+            ),
+            'GetPassage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPassage,
+                    request_deserializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.GetPassageRequest.FromString,
+                    response_serializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.GetPassageResponse.SerializeToString,
+            ),
+            'Reindex': grpc.unary_stream_rpc_method_handler(
+                    servicer.Reindex,
+                    request_deserializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.ReindexRequest.FromString,
+                    response_serializer=dormouse_dot_embed_dot_v1_dot_embed__service__pb2.ReindexResponse.SerializeToString,
             ),
             'DeleteDocument': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteDocument,
@@ -241,6 +293,87 @@ class EmbedService:
             '/dormouse.embed.v1.EmbedService/ListDocuments',
             dormouse_dot_embed_dot_v1_dot_embed__service__pb2.ListDocumentsRequest.SerializeToString,
             dormouse_dot_embed_dot_v1_dot_embed__service__pb2.ListDocumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dormouse.embed.v1.EmbedService/GetDocument',
+            dormouse_dot_embed_dot_v1_dot_embed__service__pb2.GetDocumentRequest.SerializeToString,
+            dormouse_dot_embed_dot_v1_dot_embed__service__pb2.GetDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPassage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dormouse.embed.v1.EmbedService/GetPassage',
+            dormouse_dot_embed_dot_v1_dot_embed__service__pb2.GetPassageRequest.SerializeToString,
+            dormouse_dot_embed_dot_v1_dot_embed__service__pb2.GetPassageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reindex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dormouse.embed.v1.EmbedService/Reindex',
+            dormouse_dot_embed_dot_v1_dot_embed__service__pb2.ReindexRequest.SerializeToString,
+            dormouse_dot_embed_dot_v1_dot_embed__service__pb2.ReindexResponse.FromString,
             options,
             channel_credentials,
             insecure,

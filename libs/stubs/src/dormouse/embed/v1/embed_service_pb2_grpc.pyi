@@ -39,12 +39,20 @@ class EmbedServiceStub:
     """
     Ingest: _grpc.StreamStreamMultiCallable[_embed_service_pb2.IngestRequest, _embed_service_pb2.IngestResponse]
     """Stores a document: first the header, then its bytes. Streams progress; the last message holds the document.
-    The same content again gives the document that exists. Errors: INVALID_ARGUMENT, MODEL_UNAVAILABLE.
+    The same id again resumes what a crash left; the same content again gives the document that exists. Errors: INVALID_ARGUMENT, MODEL_UNAVAILABLE.
     """
     Search: _grpc.UnaryUnaryMultiCallable[_embed_service_pb2.SearchRequest, _embed_service_pb2.SearchResponse]
     """Finds the passages that answer a question, best first. Errors: INVALID_ARGUMENT, MODEL_UNAVAILABLE."""
     ListDocuments: _grpc.UnaryUnaryMultiCallable[_embed_service_pb2.ListDocumentsRequest, _embed_service_pb2.ListDocumentsResponse]
     """Lists documents, newest first."""
+    GetDocument: _grpc.UnaryUnaryMultiCallable[_embed_service_pb2.GetDocumentRequest, _embed_service_pb2.GetDocumentResponse]
+    """Reads one document. Errors: DOCUMENT_NOT_FOUND."""
+    GetPassage: _grpc.UnaryUnaryMultiCallable[_embed_service_pb2.GetPassageRequest, _embed_service_pb2.GetPassageResponse]
+    """Reads one passage, for who follows a citation. Errors: DOCUMENT_NOT_FOUND."""
+    Reindex: _grpc.UnaryStreamMultiCallable[_embed_service_pb2.ReindexRequest, _embed_service_pb2.ReindexResponse]
+    """Embeds the tenant's passages with the platform's present embedding model, as far as they are not; searches change
+    to it when all are. Streams how far it is. Two at once share the work. Errors: MODEL_UNAVAILABLE.
+    """
     DeleteDocument: _grpc.UnaryUnaryMultiCallable[_embed_service_pb2.DeleteDocumentRequest, _embed_service_pb2.DeleteDocumentResponse]
     """Deletes a document and its passages. Errors: DOCUMENT_NOT_FOUND."""
 
@@ -59,12 +67,20 @@ class EmbedServiceAsyncStub(EmbedServiceStub):
     """
     Ingest: _aio.StreamStreamMultiCallable[_embed_service_pb2.IngestRequest, _embed_service_pb2.IngestResponse]  # type: ignore[assignment]
     """Stores a document: first the header, then its bytes. Streams progress; the last message holds the document.
-    The same content again gives the document that exists. Errors: INVALID_ARGUMENT, MODEL_UNAVAILABLE.
+    The same id again resumes what a crash left; the same content again gives the document that exists. Errors: INVALID_ARGUMENT, MODEL_UNAVAILABLE.
     """
     Search: _aio.UnaryUnaryMultiCallable[_embed_service_pb2.SearchRequest, _embed_service_pb2.SearchResponse]  # type: ignore[assignment]
     """Finds the passages that answer a question, best first. Errors: INVALID_ARGUMENT, MODEL_UNAVAILABLE."""
     ListDocuments: _aio.UnaryUnaryMultiCallable[_embed_service_pb2.ListDocumentsRequest, _embed_service_pb2.ListDocumentsResponse]  # type: ignore[assignment]
     """Lists documents, newest first."""
+    GetDocument: _aio.UnaryUnaryMultiCallable[_embed_service_pb2.GetDocumentRequest, _embed_service_pb2.GetDocumentResponse]  # type: ignore[assignment]
+    """Reads one document. Errors: DOCUMENT_NOT_FOUND."""
+    GetPassage: _aio.UnaryUnaryMultiCallable[_embed_service_pb2.GetPassageRequest, _embed_service_pb2.GetPassageResponse]  # type: ignore[assignment]
+    """Reads one passage, for who follows a citation. Errors: DOCUMENT_NOT_FOUND."""
+    Reindex: _aio.UnaryStreamMultiCallable[_embed_service_pb2.ReindexRequest, _embed_service_pb2.ReindexResponse]  # type: ignore[assignment]
+    """Embeds the tenant's passages with the platform's present embedding model, as far as they are not; searches change
+    to it when all are. Streams how far it is. Two at once share the work. Errors: MODEL_UNAVAILABLE.
+    """
     DeleteDocument: _aio.UnaryUnaryMultiCallable[_embed_service_pb2.DeleteDocumentRequest, _embed_service_pb2.DeleteDocumentResponse]  # type: ignore[assignment]
     """Deletes a document and its passages. Errors: DOCUMENT_NOT_FOUND."""
 
@@ -88,7 +104,7 @@ class EmbedServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_embed_service_pb2.IngestResponse], _abc.AsyncIterator[_embed_service_pb2.IngestResponse]]:
         """Stores a document: first the header, then its bytes. Streams progress; the last message holds the document.
-        The same content again gives the document that exists. Errors: INVALID_ARGUMENT, MODEL_UNAVAILABLE.
+        The same id again resumes what a crash left; the same content again gives the document that exists. Errors: INVALID_ARGUMENT, MODEL_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -106,6 +122,32 @@ class EmbedServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_embed_service_pb2.ListDocumentsResponse, _abc.Awaitable[_embed_service_pb2.ListDocumentsResponse]]:
         """Lists documents, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetDocument(
+        self,
+        request: _embed_service_pb2.GetDocumentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_embed_service_pb2.GetDocumentResponse, _abc.Awaitable[_embed_service_pb2.GetDocumentResponse]]:
+        """Reads one document. Errors: DOCUMENT_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def GetPassage(
+        self,
+        request: _embed_service_pb2.GetPassageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_embed_service_pb2.GetPassageResponse, _abc.Awaitable[_embed_service_pb2.GetPassageResponse]]:
+        """Reads one passage, for who follows a citation. Errors: DOCUMENT_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def Reindex(
+        self,
+        request: _embed_service_pb2.ReindexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_embed_service_pb2.ReindexResponse], _abc.AsyncIterator[_embed_service_pb2.ReindexResponse]]:
+        """Embeds the tenant's passages with the platform's present embedding model, as far as they are not; searches change
+        to it when all are. Streams how far it is. Two at once share the work. Errors: MODEL_UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def DeleteDocument(

@@ -3,8 +3,11 @@
 isort:skip_file
 Tools that agents call."""
 
+from collections import abc as _abc
+from dormouse.common.v1 import source_pb2 as _source_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -72,6 +75,7 @@ class InvokeResult(_message.Message):
     IS_REPLAY_FIELD_NUMBER: _builtins.int
     DURATION_MS_FIELD_NUMBER: _builtins.int
     OUTCOME_UNKNOWN_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     content: _builtins.str
     """What the model reads: the result, or an error it can act on."""
     is_error: _builtins.bool
@@ -82,6 +86,10 @@ class InvokeResult(_message.Message):
     duration_ms: _builtins.int
     outcome_unknown: _builtins.bool
     """The call had begun and nobody can say whether it was carried out; is_error is set too."""
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[_source_pb2.Source]:
+        """The passages that the content quotes."""
+
     def __init__(
         self,
         *,
@@ -91,10 +99,11 @@ class InvokeResult(_message.Message):
         is_replay: _builtins.bool = ...,
         duration_ms: _builtins.int = ...,
         outcome_unknown: _builtins.bool = ...,
+        sources: _abc.Iterable[_source_pb2.Source] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "duration_ms", b"duration_ms", "is_error", b"is_error", "is_replay", b"is_replay", "is_truncated", b"is_truncated", "outcome_unknown", b"outcome_unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "duration_ms", b"duration_ms", "is_error", b"is_error", "is_replay", b"is_replay", "is_truncated", b"is_truncated", "outcome_unknown", b"outcome_unknown", "sources", b"sources"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
