@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from devstack.ports import COUNT, FIRST, HOST, is_free
 from devstack.process import Process
-from devstack.services import Program, agent_fn_program, edge_program, model_server_program, tool_fn_program
+from devstack.services import (
+    Program,
+    agent_fn_program,
+    edge_program,
+    model_server_program,
+    provider_server_program,
+    tool_fn_program,
+)
 from devstack.valkey import Valkey
 
 from tests.stack.database import Database
@@ -111,6 +118,11 @@ class Fleet:
             postgres_url=(database or self.stack.database).url,
         )
         return await self._start(ToolFn(*self._named("tool_fn", program, env)), ready=ready)
+
+    async def providers(self, *, today: str = "") -> Server:
+        """The development provider server: search, encyclopedia and weather out of made-up data."""
+        program = provider_server_program(os.environ, listen=self.address(), today=today)
+        return await self._start(Server(*self._named("providers", program, None)), ready=True)
 
     async def edge(
         self,

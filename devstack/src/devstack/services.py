@@ -122,6 +122,13 @@ def model_server_program(
     return Program(_module("devstack.model_server", "--listen", listen, *arguments), kept | {"PYTHONUNBUFFERED": "1"})
 
 
+def provider_server_program(environ: Mapping[str, str], *, listen: str, today: str = "") -> Program:
+    """The development provider server: made-up search, encyclopedia, weather. `today`: YYYY-MM-DD, "" the real day."""
+    chosen = ("--today", today) if today else ()
+    kept = {name: value for name, value in environ.items() if name in _GENERAL}
+    return Program(_module("devstack.provider_server", "--listen", listen, *chosen), kept | {"PYTHONUNBUFFERED": "1"})
+
+
 def migrations_program(
     environ: Mapping[str, str], *, postgres_url: str, bootstrap_key: Path, pepper: Path, application_role: str
 ) -> Program:

@@ -11,16 +11,18 @@ from devstack.model_server.calls import Call
 from devstack.model_server.dialogue import Task, task_of
 from devstack.model_server.reports import findings, shortened
 from devstack.model_server.schema_shapes import kind_of, properties_of, resolved
-from devstack.model_server.understanding.choice import arguments_for, wanted_calls
+from devstack.model_server.understanding.choice import arguments_for, spelled_out, wanted_calls
 from devstack.model_server.understanding.concepts import concepts
-from devstack.model_server.understanding.earlier import Result
+from devstack.model_server.understanding.earlier import Result, says_nothing
 from devstack.model_server.understanding.material import Noted, done, labelled, listed_tools, section, without_notes
 from devstack.model_server.understanding.offers import Offer
 from devstack.model_server.understanding.parts import stages
+from devstack.model_server.understanding.sayings import PROPER
 from devstack.model_server.values import ValueMaker
 from devstack.model_server.words import words
 
 _ARGUMENTS = re.compile(r"\b(?:tool's arguments|arguments of the tool)\b", re.IGNORECASE)
+_NUMBER = re.compile(r"\d+")
 _TASK = ("task", "description", "goal", "title", "instruction", "objective", "what", "step")
 _DONE = frozenset({"complete", "completed", "done", "sufficient", "enough", "satisfied", "answered", "finished"})
 _TOLD = frozenset({"findings", "result", "results", "summary", "answer", "conclusion", "observations", "text"})
@@ -153,16 +155,20 @@ class _Answer:
 
     def _missing(self) -> list[str]:
         """Parts of the request that nothing was done for, and tasks that failed."""
-        good = [note for note in self._noted if not note.failed]
-        missing = [note.task for note in self._noted if note.failed and not _covered(note.task, good)]
-        told = f"{self._system}\n{' '.join(result.content for result in self._task.results)}"
-        for piece in (piece for stage in stages(self._request) for piece in stage):
-            asked = concepts(piece.text)
-            if len(asked) < 2 or _covered(piece.text, self._noted):
-                continue
-            if self._noted or len(asked & concepts(told)) * 2 < len(asked):
-                missing.append(piece.text.strip(" ."))
+        good = [note for note in self._noted if not note.is_idle]
+        missing = [note.task for note in self._noted if note.is_idle and not _covered(note.task, good)]
+        told = self._told()
+        texts = [text for stage in stages(self._request) for text in spelled_out(stage) if len(concepts(text)) > 1]
+        open_texts = [text for text in texts if not _covered(text, self._noted) and not _speaks_of(told, text)]
+        missing += [text.strip(" .") for text in open_texts]
         return list(dict.fromkeys(missing))
+
+    def _told(self) -> str:
+        """What the prompt says was found, besides the entries of what was done; not what it says was not found."""
+        parts = re.split(r"\n\s*\n", without_notes(self._system))
+        parts += [note.text for note in self._noted if not note.is_idle]
+        parts += [result.content for result in self._task.results]
+        return "\n".join(part for part in parts if not says_nothing(part))
 
     # Choices
 
@@ -193,9 +199,15 @@ class _Answer:
 
 
 def _covered(text: str, noted: Sequence[Noted]) -> bool:
-    """Whether something was done for `text`: half of its words occur in a task."""
-    asked = concepts(text)
-    return any(note.task == text or len(asked & concepts(note.task)) * 2 >= max(1, len(asked)) for note in noted)
+    """Whether something was done for `text`."""
+    return any(note.task == text or _speaks_of(note.task, text) for note in noted)
+
+
+def _speaks_of(told: str, text: str) -> bool:
+    """Whether half of the words of `text` occur, and every name and number in it."""
+    asked, known = concepts(text), concepts(told)
+    special = concepts(" ".join([*PROPER.findall(text), *_NUMBER.findall(text)]))
+    return special <= known and len(asked & known) * 2 >= max(1, len(asked))
 
 
 def _step(inner: Mapping[str, Any], number: int, task: str, tool: str | None, before: Sequence[str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from devstack.model_server.understanding.sayings import PLACE, PROPER, QUOTED, S
 from devstack.model_server.words import topic_words, words
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
+_THING = re.compile(r"\b(?:in|at|for|from|to|of|on|with) (?:the|an?|my|our|your) ([a-z][\w-]*(?: room)?)")
 _NEGATION = frozenset({"not", "no", "without", "false", "never", "disable", "off"})
 _FORMATS = {
     "date": "2026-01-01",
@@ -265,4 +266,7 @@ class ValueMaker:
             return place.group(1)
         if parts & _WHOLE_TEXT or not text:
             return text or name or "text"
-        return proper.group(1) if (proper := PROPER.search(text)) else text
+        if proper := PROPER.search(text):
+            return proper.group(1)
+        things: list[str] = _THING.findall(text)
+        return things[-1] if things else text

@@ -84,6 +84,15 @@ def _joined(pieces: Sequence[Piece], offers: Sequence[Offer]) -> list[Wanted]:
     return calls
 
 
+def spelled_out(pieces: Sequence[Piece]) -> list[str]:
+    """What each piece asks for in full: "the weather in Rome and Oslo" is also "the weather in Oslo"."""
+    texts: list[str] = []
+    for piece in pieces:
+        again = repeated(texts[-1], piece.text) if piece.joint and texts else ""
+        texts.append(again or piece.text)
+    return texts
+
+
 def repeated(text: str, piece: str) -> str:
     """ "the weather in Rome" with "Oslo" for "Rome", when `piece` is hardly more than a name. "" when it is not."""
     name = piece.strip(" .!?").removeprefix("in ").removeprefix("for ").removeprefix("of ")

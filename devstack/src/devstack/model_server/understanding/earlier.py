@@ -20,6 +20,12 @@ _FAILED = re.compile(
     re.IGNORECASE,
 )
 
+_EMPTY = re.compile(
+    r"\b(?:has no (?:article|entry|results?)|nothing (?:was|is|has been) found|found nothing|0 rows"
+    r"|no (?:results?|matches|documents?) (?:were|was|are))\b",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -35,12 +41,22 @@ class Result:
         return bool(_FAILED.search(self.content[:200]))
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it says that nothing was found."""
+        return says_nothing(self.content[:200])
+
+    @property
     def data(self) -> Any:
         """The content as JSON, None where it is none."""
         try:
             return orjson.loads(self.content)
         except orjson.JSONDecodeError:
             return None
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a text tells that something was not found or failed."""
+    return bool(_EMPTY.search(text) or re.search(r"\bfailed:", text))
 
 
 def value_of(result: Result, wanted: str = "") -> str:

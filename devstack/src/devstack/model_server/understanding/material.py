@@ -15,6 +15,7 @@ from devstack.model_server.understanding.shielding import bracketed
 _LISTED = re.compile(
     r"^[ \t]*(?:[-*•]|\d+[.)])[ \t]+[`*]*(?P<name>[A-Za-z][\w.-]*)[`*]*[ \t]*(?::|—)[ \t]+(?P<rest>.+)$", re.MULTILINE
 )
+_ARGUMENTS = re.compile(r"\b(?:arguments|parameters|inputs?): (\w+(?:, \w+)*)\.?\s*$", re.IGNORECASE)
 _STATUS = r"(?P<status>done|failed|skipped|pending|running|ok|success(?:ful)?|error|missing)"
 _NOTED = re.compile(
     rf"^[-*•] (?P<task>.+?)(?: \((?P<tool>[\w.-]+)\))? (?:—|->) {_STATUS}\b(?:: (?P<why>.*))?$", re.MULTILINE
@@ -36,8 +37,13 @@ class Noted:
 
     @property
     def failed(self) -> bool:
-        """Whether it came to nothing."""
+        """Whether it ended in an error."""
         return self.status in _BAD
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it brought nothing: it failed, or found nothing."""
+        return self.failed or self.result.is_empty
 
     @property
     def result(self) -> Result:
@@ -65,11 +71,22 @@ def listed_tools(text: str, names: Collection[str] = ()) -> list[Offer]:
             if isinstance(value, dict) and ("properties" in value or "type" in value):
                 described, schema = rest[:start].rstrip(" :"), value
                 break
+        if not schema and (told := _ARGUMENTS.search(rest)):
+            listed = re.split(r",\s*", told[1])
+            schema = {
+                "type": "object",
+                "properties": {argument: _kind(argument) for argument in listed},
+                "required": listed if len(listed) == 1 else [],
+            }
         if names or schema:
             found.setdefault(name, Offer(name, described, schema))
     for name in names:
         found.setdefault(name, Offer(name))
     return list(found.values())
+
+
+def _kind(argument: str) -> dict[str, str]:
+    return {"type": "integer"} if argument == "id" or argument.endswith("_id") else {}
 
 
 def notes(text: str) -> list[Noted]:

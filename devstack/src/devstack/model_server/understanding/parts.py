@@ -16,6 +16,7 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[\"“A-Z0-9\ue000])|\s*\n\s*(?:[-*•]
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 _JOINT = re.compile(r"\s*,?\s+(?:and|as well as|plus also)\s+(?:also\s+)?|\s*,\s+(?:also\s+)?", re.IGNORECASE)
 _LIST = re.compile(r"\s(?:and|as well as)\s", re.IGNORECASE)
+_LEAD = re.compile(r"^(?:(?:also|please|now|next|first|firstly|second|secondly|lastly),?\s+)+", re.IGNORECASE)
 _REFERENCE = re.compile(
     r"\b(?:the|its|their|this|that|these|those|both|your) "
     r"(?:(?:first|second|last|two|previous) )?"
@@ -59,13 +60,14 @@ def reference_in(text: str) -> re.Match[str] | None:
 
 
 def _pieces(sentence: str, shielded: Shielded) -> list[Piece]:
-    is_list = bool(_LIST.search(sentence))
+    lists_until = max((found.start() for found in _LIST.finditer(sentence)), default=-1)
     pieces: list[Piece] = []
     start, joint = 0, ""
     for found in _JOINT.finditer(sentence):
-        if "," in found.group() and "and" not in found.group().lower() and not is_list:
-            continue
+        if not _LIST.search(found.group()) and found.start() > lists_until:
+            continue  # "Paris, Texas": only in "A, B and C" a comma parts one thing from another
         pieces.append(Piece(shielded.open(sentence[start : found.start()]).strip(), joint))
         start, joint = found.end(), found.group()
     pieces.append(Piece(shielded.open(sentence[start:]).strip(), joint))
+    pieces = [Piece(_LEAD.sub("", piece.text), piece.joint) for piece in pieces]
     return [piece for piece in pieces if piece.text.strip(" .,;:!?")]

@@ -1,0 +1,90 @@
+"""A scene as a Markdown page: the command that asks, what happens, and the answer; the same in every run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from loadtest.transcripts.exchanges import Exchange
+from loadtest.transcripts.readable import finish_reason, native_lines, text_of
+from loadtest.transcripts.scenes import Scene
+
+PROVIDER = "127.0.0.1:8790"
+"""Where the provider server listens by default: pages name it in place of the one that was there."""
+_HEAD = (
+    "<!-- Written by `make transcripts`; a test checks that it is current. -->\n\n"
+    "# {title}\n\n{about}\n\n"
+    "Recorded with the development model server, which is no language model, and the development provider server "
+    "(`python -m devstack.provider_server`), whose data is made up. The commands run as they stand after "
+    "`. .dormouse/env`; ids are shortened.\n"
+)
+_ID = re.compile(r"\b(run|thread|art|chatcmpl|call|msg)([-_])([0-9A-Za-z]{16,})")
+_TIME = re.compile(r'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^"]*"')
+_VOLATILE = frozenset(
+    {"created", "usage", "system_fingerprint", "created_at", "updated_at", "started_at", "finished_at"}
+)
+
+
+def page(scene: Scene, exchanges: Sequence[Exchange], provider: str) -> str:
+    """The whole page."""
+    parts = [_HEAD.format(title=scene.title, about=scene.about)]
+    parts += [_section(exchange) for exchange in exchanges]
+    return _Names().shortened("\n".join(parts).replace(provider, PROVIDER))
+
+
+def _section(exchange: Exchange) -> str:
+    parts = [f"## {exchange.title}\n"]
+    if exchange.note:
+        parts.append(f"{exchange.note}\n")
+    parts.append(f"```sh\n{_command(exchange)}\n```\n")
+    if exchange.is_stream:
+        if any(event.name for event in exchange.events):
+            lines = "\n".join(native_lines(exchange.events))
+            parts.append(f"What happens:\n\n```text\n{lines}\n```\n")
+        else:
+            reason = finish_reason(exchange.events)
+            parts.append(f"Chunks come as the model speaks; the last one's `finish_reason` is `{reason}`.\n")
+        if text := text_of(exchange.events):
+            parts.append("The answer:\n\n" + "\n".join(f"> {line}".rstrip() for line in text.splitlines()) + "\n")
+    else:
+        answer = orjson.dumps(_steady(exchange.answer), option=orjson.OPT_INDENT_2).decode()
+        parts.append(f"The answer:\n\n```json\n{answer}\n```\n")
+    return "\n".join(parts)
+
+
+def _command(exchange: Exchange) -> str:
+    head = f'curl -s{"N" if exchange.is_stream else ""} "$DORMOUSE_URL{exchange.path}"'
+    head += ' -H "Authorization: Bearer $DORMOUSE_API_KEY"'
+    if exchange.body is None:
+        return head
+    body = orjson.dumps(exchange.body, option=orjson.OPT_INDENT_2).decode().replace("'", "'\\''")
+    return f"{head} \\\n  -H 'Content-Type: application/json' -d '{body}'"
+
+
+def _steady(value: Any) -> Any:
+    """Without what differs from run to run."""
+    if isinstance(value, dict):
+        return {name: _steady(item) for name, item in value.items() if name not in _VOLATILE}
+    return [_steady(item) for item in value] if isinstance(value, list) else value
+
+
+class _Names:
+    """Numbers ids in the order in which they occur: run_1, run_2, thread_1."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+        self._counts: dict[str, int] = {}
+
+    def shortened(self, text: str) -> str:
+        """`text` with short ids."""
+        return _TIME.sub('"…"', _ID.sub(self._short, text))
+
+    def _short(self, found: re.Match[str]) -> str:
+        kind = found[1]
+        if found[0] not in self._known:
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+            self._known[found[0]] = f"{kind}{found[2]}{self._counts[kind]}"
+        return self._known[found[0]]
