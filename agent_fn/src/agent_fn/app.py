@@ -32,7 +32,8 @@ async def open_function(settings: Settings) -> AsyncIterator[Function]:
         client = await opened.enter_async_context(OllamaClient.open(settings.ollama_url, timeouts, meter))
         toolboxes: RemoteTools | None = None
         if settings.tool_target:
-            toolboxes = await opened.enter_async_context(RemoteTools.connect(settings.tool_target))
+            service = RemoteTools.connect(settings.tool_target, settings.tool_retry_s)
+            toolboxes = await opened.enter_async_context(service)
         catalog = ModelCatalog(client, default_model=settings.default_model, prefill=settings.prefill)
         threads = Threads(settings.postgres_url)
         executor = Executor(agents, Means(catalog, client, threads, toolboxes), budget_s=settings.execute_budget_s)

@@ -19,7 +19,8 @@ class Settings:
     empty where there are no threads. execute_budget_s: see executor. model_first_token_timeout_s: silence before the
     first token, which may hold a wait in the model server's queue and the load of a model. model_read_timeout_s:
     silence after it. prefill: whether models can go on with an answer that was cut off; None: as their templates say.
-    tool_target: where ToolService is, as gRPC names it; empty where there are no tools.
+    tool_target: where ToolService is, as gRPC names it; empty where there are no tools. tool_retry_s: how long calls
+    are tried again that it could not take or broke off.
     """
 
     ollama_url: str
@@ -31,6 +32,7 @@ class Settings:
     model_read_timeout_s: float
     prefill: bool | None
     tool_target: str = ""
+    tool_retry_s: float = 30
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -47,6 +49,7 @@ class Settings:
             model_read_timeout_s=read_timeout_s,
             prefill=_PREFILL[env.choice("DORMOUSE_MODEL_PREFILL", tuple(_PREFILL), "auto")],
             tool_target=env.text("DORMOUSE_TOOL_TARGET", ""),
+            tool_retry_s=env.seconds("DORMOUSE_TOOL_RETRY_S", 30),
         )
 
 

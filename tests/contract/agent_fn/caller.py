@@ -165,7 +165,8 @@ def recovery(events: Sequence[Event], *, may_replace: bool = False, attempt: int
     """What the edge would send after an attempt that said this."""
     messages: dict[str, RecoveredMessage] = {}
     calls: dict[str, RecoveredToolResult] = {}
-    state, patches, tokens = "", [], 0
+    state, tokens = "", 0
+    patches: list[str] = []
     for event in events:
         kind = event.WhichOneof("event")
         if kind == "message_started":

@@ -7,12 +7,12 @@ from typing import Any
 import orjson
 import pytest
 from dormouse.agent.v1.agent_pb2 import RunLimits, ThreadRef, ToolSelection
-from dormouse.agent.v1.message_pb2 import ROLE_TOOL, ClientTool, ContentPart, Message
+from dormouse.agent.v1.message_pb2 import ROLE_SYSTEM, ROLE_TOOL, ROLE_USER, ClientTool, ContentPart, Message
 from dormouse.agent.v1.run_event_pb2 import ACTIVITY_KIND_RUNNING_TOOL, FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS
 
 from tests.contract.agent_fn.caller import Caller, Event, calling, kinds, only, options, request, text_of
 from tests.contract.agent_fn.conftest import Tooled
-from tests.stack import Stack, Tenant
+from tests.stack import Fleet, Stack, Tenant
 
 PICK = ClientTool(name="pick", description="Lets the user pick.", parameters_json_schema='{"type": "object"}')
 
@@ -31,13 +31,13 @@ def results_of(events: list[Event]) -> dict[str, Any]:
 
 
 def steps_of(events: list[Event]) -> list[str]:
-    return [
-        f"{'+' if event.HasField('step_started') else '-'}{(event.step_started or event.step_finished).step_id}"
-        if event.HasField("step_started")
-        else f"-{event.step_finished.step_id}"
-        for event in events
-        if event.WhichOneof("event") in ("step_started", "step_finished")
-    ]
+    steps = []
+    for event in events:
+        if event.HasField("step_started"):
+            steps.append(f"+{event.step_started.step_id}")
+        elif event.HasField("step_finished"):
+            steps.append(f"-{event.step_finished.step_id}")
+    return steps
 
 
 async def test_it_calls_a_tool_and_answers_from_the_result(tooled: Tooled, user_of_tools: Caller) -> None:
@@ -105,8 +105,6 @@ async def test_a_thread_keeps_calls_and_results(tooled: Tooled, user_of_tools: C
 
 
 async def test_the_clients_system_prompt_stays_behind_the_agents(tooled: Tooled, user_of_tools: Caller) -> None:
-    from dormouse.agent.v1.message_pb2 import ROLE_SYSTEM, ROLE_USER
-
     own = Message(role=ROLE_SYSTEM, content=[ContentPart(text="Speak like a pirate.")])
     asked = react(input=[own, Message(role=ROLE_USER, content=[ContentPart(text="Hi.")])])
     await user_of_tools.run(asked)
@@ -280,6 +278,36 @@ async def test_other_arguments_are_told_to_the_model(tooled: Tooled, user_of_too
     assert tooled.tools.calls == []
     sent = (await tooled.asked())[1]["messages"][2]["tool_calls"][0]["function"]["arguments"]
     assert isinstance(sent, dict), "the model server takes nothing else"
+
+
+class TestToolsThatFail:
+    async def test_an_error_is_told_and_the_model_goes_on(self, tooled: Tooled, user_of_tools: Caller) -> None:
+        await tooled.says(called("fail"), called("fail"), {"content": "It does not work."})
+        events = await user_of_tools.run(react())
+        results = results_of(events)
+        assert [result.content for result in results.values()] == [
+            "That is not how it works. Ask for something else."
+        ] * 2, "what failed may work the second time"
+        assert text_of(events) == "It does not work."
+
+    async def test_a_result_that_is_too_long_is_cut(self, tooled: Tooled, user_of_tools: Caller) -> None:
+        await tooled.says(called("big", "look"), {"content": "Long."})
+        events = await user_of_tools.run(react())
+        content = results_of(events)["run_1.m1.c1"].content
+        assert len(content) < 40_000
+        assert content.endswith("x\n[The result is cut here: it has 10,000,000 characters.]")
+        assert text_of(events) == "Long."
+
+    async def test_a_service_that_is_away_costs_the_run_its_tools_only(
+        self, stack: Stack, fleet: Fleet, tooled: Tooled, tenant: Tenant
+    ) -> None:
+        environment = {"DORMOUSE_TOOL_TARGET": fleet.address(), "DORMOUSE_TOOL_RETRY_S": "0.3"}
+        agent_fn = await fleet.agent_fn(tooled.model_server, env=environment)
+        await tooled.says(called("look"), {"content": "I cannot look."})
+        async with calling(stack, agent_fn, tenant, "tools") as caller:
+            events = await caller.run(react())
+        assert text_of(events) == "I cannot look."
+        assert "cannot be reached" in (await tooled.asked())[0]["messages"][0]["content"]
 
 
 async def test_results_are_plain_json_for_no_one(tooled: Tooled, user_of_tools: Caller) -> None:

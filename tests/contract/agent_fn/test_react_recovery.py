@@ -1,6 +1,7 @@
 """A run with tools that is broken off goes on in another call, and runs no tool again whose result is known."""
 
 import asyncio
+import signal
 from collections import Counter
 from typing import Any
 
@@ -149,7 +150,9 @@ class TestHandoff:
         slow = {"tool_calls": [{"name": "slow", "arguments": {"seconds": 0.15}}]}
         again = {"tool_calls": [{"name": "slow", "arguments": {"seconds": 0.15, "n": 2}}]}
         await tooled.says(slow, again, {"content": "Done."})
-        asked, log, ends = react(budget_ms=50), [], []
+        asked = react(budget_ms=50)
+        log: list[Event] = []
+        ends: list[str] = []
         while not ends or ends[-1] == "handoff":
             events = await user_of_tools.run(asked)
             ends.append(kinds(events)[-1])
@@ -178,8 +181,6 @@ class TestHandoff:
 async def test_a_terminated_process_hands_off_what_its_tools_do_not_end(
     stack: Stack, fleet: Fleet, tenant: Tenant, tooled: Tooled
 ) -> None:
-    import signal
-
     environment = {"DORMOUSE_TOOL_TARGET": tooled.tools.address, "DORMOUSE_DRAIN_S": "0.6"}
     agent_fn = await fleet.agent_fn(tooled.model_server, env=environment)
     await tooled.says(called("hang", "look"), {"content": "Done."})

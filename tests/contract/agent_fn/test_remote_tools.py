@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 from agent_fn.conversation import ToolCall
-from agent_fn.tools import listing, remote
+from agent_fn.tools import remote
 from agent_fn.tools.port import ToolOutcome
 from agent_fn.tools.remote import RemoteToolbox, RemoteTools
 from dormouse.common.v1 import error_pb2
@@ -16,6 +16,8 @@ from dormouse_runtime.errors import DormouseError
 
 from tests.contract.agent_fn.tool_service import Invocation, ScriptedTools, serving_tools
 from tests.stack import Stack, Tenant
+
+RETRY_S = 1.0
 
 
 @pytest.fixture
@@ -26,15 +28,13 @@ async def tools(stack: Stack) -> AsyncIterator[ScriptedTools]:
 
 @pytest.fixture
 async def toolbox(stack: Stack, tools: ScriptedTools, tenant: Tenant) -> AsyncIterator[RemoteToolbox]:
-    async with RemoteTools.connect(tools.address) as service:
+    async with RemoteTools.connect(tools.address, RETRY_S) as service:
         yield service.open(tenant.id, stack.token(tenant, audience="tool_fn", scopes=("tools",)))
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "_MARGIN_S", 0.2)
-    monkeypatch.setattr(remote, "_PERSIST_S", 1.0)
-    monkeypatch.setattr(listing, "_PATIENCE_S", 1.0)
 
 
 async def ok(call: Invocation) -> str:
@@ -206,7 +206,7 @@ class TestAServiceThatIsAway:
     ) -> None:
         token = stack.token(tenant, audience="tool_fn", scopes=("tools",))
         await tools.stop()
-        async with RemoteTools.connect(tools.address) as service:
+        async with RemoteTools.connect(tools.address, RETRY_S) as service:
             await service.open(tenant.id, token).describe()
             async with asyncio.timeout(0.3):
                 assert await service.open(tenant.id, token).describe() == ()
@@ -227,7 +227,7 @@ async def test_lists_are_shared_by_tenant_and_scopes(stack: Stack, tools: Script
     def token(tenant: Tenant, *scopes: str) -> str:
         return stack.token(tenant, audience="tool_fn", scopes=("tools", *scopes))
 
-    async with RemoteTools.connect(tools.address) as service:
+    async with RemoteTools.connect(tools.address, RETRY_S) as service:
         for _ in range(3):
             await service.open(tenant.id, token(tenant)).describe()
         assert tools.lists == 1
@@ -238,7 +238,7 @@ async def test_lists_are_shared_by_tenant_and_scopes(stack: Stack, tools: Script
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "a.e30.c"])
 async def test_a_token_that_is_none_reaches_nothing(tools: ScriptedTools, tenant: Tenant, token: str) -> None:
-    async with RemoteTools.connect(tools.address) as service:
+    async with RemoteTools.connect(tools.address, RETRY_S) as service:
         toolbox = service.open(tenant.id, token)
         assert await toolbox.describe() == ()
         assert not toolbox.is_reachable

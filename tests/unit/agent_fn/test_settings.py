@@ -14,6 +14,7 @@ def test_everything_has_a_default() -> None:
     assert settings.model_connect_timeout_s == 5
     assert settings.model_first_token_timeout_s == settings.model_read_timeout_s == 120
     assert settings.prefill is None
+    assert (settings.tool_target, settings.tool_retry_s) == ("", 30)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,18 @@
 """Reads the arguments of a tool call as a model wrote them."""
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
+
+_FENCE_LINE: Final = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
+# Of what json_repair notes: what no two readers would read differently.
+_HARMLESS: Final = (
+    "Converted unquoted Python",
+    "Found block comment",
+    "While parsing an array we missed the closing ]",
+)
 
 
 class UnreadableError(Exception):
@@ -31,14 +40,16 @@ def read_arguments(text: str) -> Mapping[str, Any]:
 
 
 def repaired(text: str) -> Any:
-    """What a text that is nearly JSON means: single quotes, bare keys, stray commas, a missing bracket at its end.
+    """What a text that is nearly JSON means: a fence around it, single quotes, stray commas, a missing bracket.
 
     None where something had to be guessed, for instance the end of a string.
     """
     # Loaded by the first run that needs it.
     import json_repair
 
-    value, guesses = json_repair.repair_json(text, return_objects=True, logging=True)
+    text = _FENCE_LINE.sub("", text).strip()
+    value, notes = json_repair.repair_json(text, return_objects=True, logging=True)
+    guesses = [note for note in notes if not str(note["text"]).startswith(_HARMLESS)]
     return value if isinstance(value, dict) and not guesses else None
 
 

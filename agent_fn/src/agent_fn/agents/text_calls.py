@@ -100,9 +100,10 @@ def _read(value: Any, names: frozenset[str], *, is_marked: bool) -> RequestedToo
         name = value.get(key)
         if isinstance(name, Mapping):  # OpenAI's {"function": {"name", "arguments"}}
             return _read(name, names, is_marked=is_marked)
-        if isinstance(name, str) and name and (is_marked or name in names):
+        name = name.removeprefix("functions.") if isinstance(name, str) else ""
+        if name and (is_marked or name in names):
             del value[key]
-            return _call(name.removeprefix("functions."), _arguments(value))
+            return _call(name, _arguments(value))
     if len(value) == 1:  # {"weather": {"city": "Oslo"}}
         [(name, arguments)] = value.items()
         if name in names and isinstance(arguments, Mapping):

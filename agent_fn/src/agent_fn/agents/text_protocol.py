@@ -138,7 +138,9 @@ class CallReader:
         """The answer is complete."""
         shown = ""
         if self._holds_all:
-            begin = self._begin(self._held) or 0
+            begin = self._begin(self._held)
+            if begin is None:
+                return Reading(self._held, self._pieces)
             shown, self._held = self._held[:begin], self._held[begin:]
         try:
             calls = calls_in(self._held, self._names, is_marked=self._held.startswith(_MARKERS))
@@ -199,7 +201,7 @@ class CallReader:
 
 
 class _JsonEnd:
-    """Finds where a JSON value ends that grows, by its brackets outside of strings, which does for what is nearly JSON."""
+    """Finds the end of a JSON value that grows, by its brackets outside of strings: enough for what is nearly JSON."""
 
     def __init__(self) -> None:
         self._at = 0

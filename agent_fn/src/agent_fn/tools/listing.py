@@ -41,14 +41,15 @@ _PASSING: Final = frozenset(
 class Listings:
     """The lists of all callers: those with the same tenant and the same scopes share one."""
 
-    def __init__(self, stub: tool_service_pb2_grpc.ToolServiceAsyncStub) -> None:
+    def __init__(self, stub: tool_service_pb2_grpc.ToolServiceAsyncStub, retry_s: float) -> None:
         self._stub = stub
+        self._retry_s = min(retry_s, _PATIENCE_S)
         self._listings: dict[tuple[str, str], Listing] = {}
 
     async def get(self, tenant: str, token: str) -> Sequence[ToolDescription]:
         """The tools that the token allows. Errors: FUNCTION_UNAVAILABLE and whatever else ListTools says."""
         key = (tenant, _claimed_scope(token))
-        listing = self._listings.pop(key, None) or Listing(self._stub)
+        listing = self._listings.pop(key, None) or Listing(self._stub, self._retry_s)
         self._listings[key] = listing  # the one used last is dropped last
         if len(self._listings) > _KINDS_KEPT:
             await self._listings.pop(next(iter(self._listings))).aclose()
@@ -63,8 +64,9 @@ class Listings:
 class Listing:
     """The tools of one kind of caller."""
 
-    def __init__(self, stub: tool_service_pb2_grpc.ToolServiceAsyncStub) -> None:
+    def __init__(self, stub: tool_service_pb2_grpc.ToolServiceAsyncStub, retry_s: float) -> None:
         self._stub = stub
+        self._retry_s = min(retry_s, _PATIENCE_S)
         self._token = ""
         self._tools = Remembered(self._read, fresh_s=_FRESH_S, kept_s=_KEPT_S)
         self._loop = asyncio.get_running_loop()
@@ -82,7 +84,7 @@ class Listing:
         await self._tools.aclose()
 
     async def _read(self) -> Sequence[ToolDescription]:
-        give_up = self._loop.time() + (_PATIENCE_S if self._failure is None else 0)
+        give_up = self._loop.time() + (self._retry_s if self._failure is None else 0)
         while True:
             try:
                 response = await self._stub.ListTools(

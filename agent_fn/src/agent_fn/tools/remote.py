@@ -23,8 +23,6 @@ from agent_fn.tools.port import DEFAULT_TIME_LIMIT_S, ToolDescription, ToolOutco
 _logger = logging.getLogger(__name__)
 # What a call may take above its tool's own limit: a function that wakes, a queue.
 _MARGIN_S: Final = 10.0
-# How long calls are tried again that ToolService could not take or broke off.
-_PERSIST_S: Final = 30.0
 _FIRST_DELAY_S: Final = 0.1
 _LAST_DELAY_S: Final = 2.0
 _TELL_EVERY_S: Final = 0.25
@@ -41,37 +39,44 @@ _REFUSALS: Final = frozenset(
 class RemoteTools:
     """One ToolService. Keeps no connection while no run needs it, so that it can scale to zero."""
 
-    def __init__(self, stub: tool_service_pb2_grpc.ToolServiceAsyncStub, listings: Listings) -> None:
+    def __init__(self, stub: tool_service_pb2_grpc.ToolServiceAsyncStub, listings: Listings, retry_s: float) -> None:
         self._stub = stub
         self._listings = listings
+        self._retry_s = retry_s
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, target: str) -> AsyncIterator[RemoteTools]:
-        """Connects with the first call."""
+    async def connect(cls, target: str, retry_s: float) -> AsyncIterator[RemoteTools]:
+        """Connects with the first call. `retry_s`: how long calls are tried again that it can't take or breaks off."""
         async with open_channel(target) as channel:
             stub: Any = tool_service_pb2_grpc.ToolServiceStub(channel)
-            listings = Listings(stub)
+            listings = Listings(stub, retry_s)
             try:
-                yield cls(stub, listings)
+                yield cls(stub, listings, retry_s)
             finally:
                 await listings.aclose()
 
     def open(self, tenant: str, token: str) -> RemoteToolbox:
         """The tools of one run. `tenant` is the verified one of whoever asked for the run."""
-        return RemoteToolbox(self._stub, self._listings, tenant, token)
+        return RemoteToolbox(self._stub, self._listings, tenant, token, self._retry_s)
 
 
 class RemoteToolbox:
     """See tools.port.Toolbox."""
 
     def __init__(
-        self, stub: tool_service_pb2_grpc.ToolServiceAsyncStub, listings: Listings, tenant: str, token: str
+        self,
+        stub: tool_service_pb2_grpc.ToolServiceAsyncStub,
+        listings: Listings,
+        tenant: str,
+        token: str,
+        retry_s: float,
     ) -> None:
         self._stub = stub
         self._listings = listings
         self._tenant = tenant
         self._token = token
+        self._retry_s = retry_s
         self._tools: Sequence[ToolDescription] | None = None
         self.is_reachable = True
 
@@ -89,12 +94,12 @@ class RemoteToolbox:
     async def invoke(self, call: ToolCall, *, key: str, tell: Callable[[str], None]) -> ToolOutcome:
         """See Toolbox.
 
-        Tried again for half a minute where ToolService is away or dies. For a tool with side effects that is safe by
-        the key, and for others anyway.
+        Tried again where ToolService is away or dies. For a tool with side effects that is safe by the key, and for
+        others anyway.
         """
         tool = next((tool for tool in self._tools or () if tool.name == call["name"]), None)
         invocation = _Invocation(self._stub, self._token, call, key, tell, tool)
-        return await invocation.run()
+        return await invocation.run(self._retry_s)
 
 
 class _Invocation:
@@ -120,14 +125,14 @@ class _Invocation:
         self._may_have_begun = False
         self._loop = asyncio.get_running_loop()
 
-    async def run(self) -> ToolOutcome:
+    async def run(self, retry_s: float) -> ToolOutcome:
         """Calls until there is an outcome."""
         delay_s, give_up = _FIRST_DELAY_S, math.inf
         while True:
             try:
                 return await self._once()
             except DormouseError as error:
-                give_up = min(give_up, self._loop.time() + _PERSIST_S)
+                give_up = min(give_up, self._loop.time() + retry_s)
                 left = deadlines.remaining_s()
                 if (
                     error.reason not in _PASSING
