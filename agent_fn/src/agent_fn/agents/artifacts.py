@@ -5,6 +5,7 @@ Everything here is pure: the same calls on the same artifacts give the same vers
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher, get_close_matches
@@ -41,9 +42,9 @@ _NAMED: Final = {
     "svg": "image/svg+xml",
 }
 _LANGUAGE: Final = re.compile(r"[a-z][a-z0-9+#-]{0,30}")
-# Beyond this many pairs of lines a comparison takes too long: the lines between the first and the last change are
+# Beyond this many pairs of equal lines a comparison takes too long: what lies between the first and the last change is
 # replaced as one block.
-_COMPARED_PAIRS: Final = 1_000_000
+_EQUAL_PAIRS: Final = 200_000
 _PLACES_NAMED: Final = 5
 
 
@@ -199,10 +200,11 @@ def _differences(old: list[str], new: list[str]) -> Iterator[tuple[str, int, int
     tail = next((at for at in range(most) if old[-1 - at] != new[-1 - at]), most)
     old_end, new_end = len(old) - tail, len(new) - tail
     yield "equal", 0, head, 0, head
-    if (old_end - head) * (new_end - head) > _COMPARED_PAIRS:
+    old_counts, new_counts = Counter(old[head:old_end]), Counter(new[head:new_end])
+    if sum(count * new_counts[line] for line, count in old_counts.items()) > _EQUAL_PAIRS:
         yield "replace", head, old_end, head, new_end
         return
-    matcher = SequenceMatcher(None, old[head:old_end], new[head:new_end])
+    matcher = SequenceMatcher(None, old[head:old_end], new[head:new_end], autojunk=False)
     for tag, old_from, old_to, new_from, new_to in matcher.get_opcodes():
         yield tag, head + old_from, head + old_to, head + new_from, head + new_to
 

@@ -75,8 +75,9 @@ class ToolLoop:
         `prepare` is a node that comes before the first message.
         """
         graph = StateGraph(state, context_schema=RunContext)
-        graph.add_node("model", self.think)
-        graph.add_node("tools", self.use_tools)
+        # Without a schema of their own they would see what their annotations name.
+        graph.add_node("model", self.think, input_schema=state)
+        graph.add_node("tools", self.use_tools, input_schema=state)
         if prepare is None:
             graph.add_edge(START, "model")
         else:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import orjson
+
 from agent_fn.agents.artifacts import Artifact
 
 _MOST_PROBLEMS: Final = 3
