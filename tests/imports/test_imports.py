@@ -31,12 +31,23 @@ AGENT_FN = Part(
     "from agent_fn import lean_imports; lean_imports.install(); import agent_fn.app",
     FUNCTION | {"edge", "devstack", "migrations", "langsmith.client"},
 )
+TOOL_FN = Part(
+    "tool_fn",
+    "import tool_fn.__main__; from tool_fn import registry; tools = [*registry.built_in()]",
+    # What tools need is loaded by the first call of one, what tokens need by the first token.
+    FUNCTION | AGENTS | {"aiohttp", "pydantic", "psycopg", "wasmtime", "mcp", "yaml", "jwt", "cryptography", "uvloop"},
+)
 EDGE = Part("edge", "import edge.server", FOREIGN | AGENTS | {"agent_fn", "sqlalchemy", "alembic", "httpx", "aiohttp"})
 PARTS = [
-    Part("dormouse_runtime", "import dormouse_runtime.server", FUNCTION | AGENTS | {"pydantic", "aiohttp", "psycopg"}),
+    Part(
+        "dormouse_runtime",
+        "import dormouse_runtime.server",
+        FUNCTION | AGENTS | {"pydantic", "aiohttp", "psycopg", "jwt", "cryptography"},
+    ),
     Part("dormouse_runtime", "import dormouse_runtime.client", FUNCTION | AGENTS | {"pydantic", "jwt", "cryptography"}),
     Part("dormouse_runtime", "import dormouse_runtime.logs, dormouse_runtime.metrics", FUNCTION | {"grpc", "jwt"}),
     AGENT_FN,
+    TOOL_FN,
     EDGE,
     Part("edge", "import edge.__main__", frozenset({"fastapi", "grpc", "redis", "psycopg"})),  # wrong settings: at once
     Part("devstack", "import devstack.model_server.__main__", FOREIGN | AGENTS | WEB | {"grpc", "psycopg", "edge"}),

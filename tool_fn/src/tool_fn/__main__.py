@@ -16,7 +16,8 @@ def main() -> int:
     with exit_on_bad_settings():
         server_settings = ServerSettings.from_env(os.environ)
         settings = Settings.from_env(os.environ)
-    return run("tool_fn", server_settings, partial(open_function, settings))
+    # Calls are few and their messages too: what uvloop costs at the start would never come back.
+    return run("tool_fn", server_settings, partial(open_function, settings), fast_loop=False)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ class Registry:
         """Imports the built-in modules and those in `folder`. Raises SettingsError, which names the file."""
         static: list[Tool] = []
         sources: list[ToolSource] = []
-        for module in (*_built_in(), *_in_folder(folder)):
+        for module in (*built_in(), *_in_folder(folder)):
             try:
                 static += getattr(module, "build_tools", _nothing)(means)
                 sources += getattr(module, "build_sources", _nothing)(means)
@@ -118,7 +118,8 @@ def _nothing(_means: Means) -> tuple[()]:
     return ()
 
 
-def _built_in() -> Iterator[ModuleType]:
+def built_in() -> Iterator[ModuleType]:
+    """Imports the modules that come with tool_fn."""
     for found in pkgutil.iter_modules(tools.__path__, f"{tools.__name__}."):
         yield importlib.import_module(found.name)
 

@@ -14,7 +14,6 @@ from typing import Final, Self
 
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from dormouse_runtime import logs, telemetry
 from dormouse_runtime.calls import CallInterceptor
@@ -23,6 +22,7 @@ from dormouse_runtime.health import Health
 from dormouse_runtime.identity import TokenVerifier
 from dormouse_runtime.keys import KeyFileError
 from dormouse_runtime.metrics import Collector, MetricsServer, RpcMetrics, serve_metrics
+from dormouse_runtime.reflection import add_reflection
 from dormouse_runtime.settings import Address, Environment, SettingsError
 from dormouse_runtime.signals import StopSignal
 from dormouse_runtime.transport import MAX_MESSAGE_BYTES, server_options
@@ -100,19 +100,20 @@ class StartupError(Exception):
     """The process can't start. The text says why, in one line; `build` may raise it too."""
 
 
-def run(name: str, settings: ServerSettings, build: Build) -> int:
+def run(name: str, settings: ServerSettings, build: Build, *, fast_loop: bool = True) -> int:
     """Serves until SIGTERM or SIGINT and returns the exit status: 0, or 1 when it failed or could not start.
 
     name is also the audience that callers' tokens must have. build opens what the function needs and closes it after
     the last call. When the function can serve for the first time, the process logs "serving" with its address. On a
     signal: health NOT_SERVING, shutdown_delay_s, no new calls, function.drain, end of the calls or of drain_s, close.
-    A signal during the start ends it. A second signal ends the process at once.
+    A signal during the start ends it. A second signal ends the process at once. fast_loop: uvloop, which saves a
+    quarter of the CPU where many small messages are streamed, and costs 2 MB and 15 ms at the start.
     """
     logs.configure(name, settings.log_level, settings.log_format)
     telemetry.setup(name, settings.otel)
     process = _Process(name, settings, build)
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=_loop_factory() if fast_loop else None) as runner:
             runner.run(process.serve())
     except (StartupError, SettingsError, KeyFileError, DormouseError) as error:
         _logger.error("can't start: %s", error)
@@ -232,8 +233,7 @@ def _make_server(
     for register in function.services.values():
         register(server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
-    names = (*function.services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
+    add_reflection(server, (*function.services, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name))
     return server
 
 

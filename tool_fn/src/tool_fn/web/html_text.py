@@ -4,7 +4,6 @@ Written by hand because `html.parser` takes quadratic time on pages made for tha
 every step goes forward, and a search that finds nothing ends the page.
 """
 
-import html
 import re
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -224,6 +223,8 @@ def _unescape(text: str) -> str:
     if "&" not in text:
         return text
     try:
-        return html.unescape(text)
+        from html import unescape  # its table of names is 0.4 MB, which the function's start does without
+
+        return unescape(text)
     except ValueError:  # a number of thousands of digits
         return text
