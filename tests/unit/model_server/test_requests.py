@@ -195,9 +195,32 @@ def test_an_artifact_is_written_when_one_is_asked_for() -> None:
     assert "boxes" in arguments["content"]
 
 
-def test_an_artifact_is_edited_by_what_the_request_says() -> None:
-    context = {"role": "system", "content": "The artifacts:\n\nart_0123456789abcdefABCDEFGH “List” (text/markdown)"}
-    said = say([context, user('Replace "boxes" with "crates"')], CANVAS)
-    assert functions(said) == [
-        ("edit_artifact", {"artifact_id": "art_0123456789abcdefABCDEFGH", "find": "boxes", "replace": "crates"})
-    ]
+LIST = "art_0123456789abcdefABCDEFGH"
+PAGE = "art_abcdefABCDEF0123456789ab"
+SHELF = {
+    "role": "system",
+    "content": f"The artifacts:\n\n- {PAGE}: Winter (text/html)\n- {LIST}: Moving (text/markdown, version 1)",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "artifact", "edit"),
+    [
+        ('Replace "boxes" with "crates"', LIST, {"find": "boxes", "replace": "crates"}),
+        ('In the winter page, change "snow" to "deep snow"', PAGE, {"find": "snow", "replace": "deep snow"}),
+        ("Rename boxes to crates", LIST, {"find": "boxes", "replace": "crates"}),
+        ('Replace all "boxes" with "crates"', LIST, {"find": "boxes", "replace": "crates", "all": True}),
+        ('Replace line 3 with "- nothing"', LIST, {"replace": "- nothing", "first_line": 3, "last_line": 3}),
+    ],
+)
+def test_an_artifact_is_edited_by_what_the_request_says(text: str, artifact: str, edit: dict[str, Any]) -> None:
+    said = say([SHELF, user(text)], [*CANVAS, *TOOLS])
+    assert functions(said) == [("edit_artifact", {"id": artifact, "edits": [edit]})]
+
+
+def test_an_artifact_holds_what_tools_have_found() -> None:
+    request = "What is the weather in Rome? Then write a markdown report about it."
+    _, said = turns(request, ["Sunny, 21 degrees."], tools=[*CANVAS, *TOOLS])
+    ((name, arguments),) = functions(said)
+    assert name == "create_artifact"
+    assert "Sunny, 21 degrees." in arguments["content"]

@@ -69,13 +69,28 @@ CREATE = tool(
     media_type={"enum": ["text/markdown", "text/html", "text/csv", "application/json", "text/x-python"]},
     content=TEXT,
 )
+ARTIFACT = {**TEXT, "description": "the artifact's id"}
 EDIT = tool(
     "edit_artifact",
-    "Changes a part of an artifact: replaces a text that occurs in it.",
-    "artifact_id find replace",
-    artifact_id=TEXT,
-    find=TEXT,
-    replace=TEXT,
+    "Changes parts of an artifact. All edits of one call are made or none.",
+    "id edits",
+    id=ARTIFACT,
+    edits={
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "find": {**TEXT, "description": "a text that occurs once"},
+                "replace": {**TEXT, "description": "what takes its place"},
+                "all": {"type": "boolean", "description": "wherever it occurs"},
+                "first_line": {"type": "integer", "description": "instead of find: the first line to replace"},
+                "last_line": {"type": "integer", "description": "the last line"},
+            },
+            "required": ["replace"],
+        },
+    },
 )
+READ = tool("read_artifact", "Shows an artifact's lines with their numbers.", "id", id=ARTIFACT)
+REWRITE = tool("rewrite_artifact", "Writes an artifact anew as a whole.", "id content", id=ARTIFACT, content=TEXT)
 TOOLS = [DATA, FIND_USER, GET_ITEM, GET, POST, ITEMS_OF_USER, MATH, PYTHON, DOCUMENTS, SQL, WEATHER, SEARCH, WIKIPEDIA]
-CANVAS = [CREATE, EDIT]
+CANVAS = [CREATE, EDIT, READ, REWRITE]

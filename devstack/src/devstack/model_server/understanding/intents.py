@@ -169,12 +169,19 @@ INTENTS = (
     ),
     Intent(
         "edit",
-        ("edit artifact", "update artifact", "change artifact", "rewrite artifact", "edit document"),
+        ("edit artifact", "update artifact", "change artifact", "edit document"),
         _words(
-            r"\b(?:change|replace|edit|rename|fix|update|modify|remove|delete|add|insert|append|rewrite|correct|shorten"
+            r"\b(?:change|replace|edit|rename|fix|update|modify|remove|delete|add|insert|append|correct|shorten"
             r"|turn|make)\b"
         ),
         10,
+        exclusive=True,
+    ),
+    Intent(
+        "rewrite",
+        ("rewrite artifact", "replace artifact", "rewrite document"),
+        _words(r"\b(?:rewrite|redo|write (?:it|that|this) (?:again|anew)|start (?:it )?over)\b"),
+        11,
         exclusive=True,
     ),
 )  # fmt: skip

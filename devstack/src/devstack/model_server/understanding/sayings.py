@@ -38,6 +38,7 @@ _REPLACE = re.compile(
     r" (?P<old>.+?) (?:with|by|to|into) (?P<new>.+?)(?: (?:in|on|of) (?:the|it|that|my|this)\b.*)?[.!]?$",
     re.IGNORECASE | re.DOTALL,
 )
+_LINES = re.compile(r"\blines? \d+\b", re.IGNORECASE)
 _LANGUAGES = {"german": "de", "french": "fr", "spanish": "es", "italian": "it", "english": "en", "dutch": "nl"}
 _WRAPPERS = (
     r"^(?:please\s+|kindly\s+|(?:can|could|would|will) you\s+|i(?:'d| would) like (?:you )?to\s+|now\s+)+",
@@ -100,6 +101,8 @@ class Sayings:
 
     def _string(self, text: str, name: str, description: str) -> str | None:
         parts = set(words(name_words(name)))
+        if "id" in parts and "artifact" in description.lower():
+            return _artifact(self, text, name) or None
         for names, find in _FINDERS:
             if parts & names and (found := find(self, text, name)):
                 return found
@@ -237,7 +240,7 @@ def _bound(said: Sayings, text: str, name: str) -> str:
 
 
 def _old(said: Sayings, text: str, name: str) -> str:
-    return _replacement(text)[0]
+    return "" if _LINES.search(text) else _replacement(text)[0]
 
 
 def _new(said: Sayings, text: str, name: str) -> str:
