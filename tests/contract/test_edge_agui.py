@@ -131,7 +131,8 @@ async def test_reasoning_and_context_state_and_props_travel_along(http: httpx.As
         ({"messages": [{"role": "user", "content": "Hi"}]}, 400, "messages[0].id"),
         ({"messages": [{"id": "a", "role": "user", "content": 5}]}, 400, "messages[0].content"),
         ({"tools": [{"name": 1, "description": ""}]}, 400, "tools[0].name"),
-        ({"resume": [{"interruptId": "i", "status": "resolved"}]}, 400, "resume"),
+        ({"resume": [{"interruptId": "i", "status": "perhaps"}]}, 400, "resume[0].status"),
+        ({"resume": [{"status": "resolved"}]}, 400, "resume[0].interruptId"),
     ],
 )
 async def test_bad_input_is_an_http_error_and_no_stream(

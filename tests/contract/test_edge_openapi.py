@@ -9,7 +9,7 @@ import pytest
 from tests.stack import Platform
 
 PUBLIC = {"getLiveness", "getReadiness", "getComponentHealth"}
-STREAMS = {"createChatCompletion", "runAgentAgUi", "createRun", "createThreadRun", "streamRunEvents"}
+STREAMS = {"createChatCompletion", "runAgentAgUi", "createRun", "createThreadRun", "streamRunEvents", "resumeRun"}
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ https://docs.ag-ui.com/spec/1.0/basic/patterns/interrupt-resume; what clients sh
 it, is in https://docs.ag-ui.com/concepts/interrupts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import orjson
@@ -54,9 +54,16 @@ def run_of(resume: Sequence[AguiResume]) -> str | None:
     return run_id if is_run_id(run_id) else None
 
 
-def answers_of(resume: Sequence[AguiResume]) -> dict[str, Any]:
-    """The answers by interrupt. Raises ApiError 400 for one that is none."""
-    return {entry.interrupt_id: _answer(entry, f"resume[{index}]") for index, entry in enumerate(resume)}
+def answers_of(resume: Sequence[AguiResume], asked: Collection[str]) -> dict[str, Any]:
+    """The answers by interrupt, without those to what was not asked, where that is known.
+
+    Raises ApiError 400 for an answer that is none.
+    """
+    return {
+        entry.interrupt_id: _answer(entry, f"resume[{index}]")
+        for index, entry in enumerate(resume)
+        if not asked or entry.interrupt_id in asked
+    }
 
 
 def _answer(entry: AguiResume, param: str) -> Any:

@@ -66,9 +66,8 @@ async def run_agent(
     wanted = await read_json(request, RunAgentInput)
     thread_id = await _thread(services, caller, wanted.thread_id)
     if wanted.resume and (run_id := await _resumable(services, caller, thread_id, wanted.resume)):
-        answers = answers_of(wanted.resume)
-        after = await services.runs.resume(caller.tenant, run_id, answers, on_disconnect=OnDisconnect.CANCEL)
         note_run(request, run_id, thread_id)
+        after = await _resume(services, caller, run_id, wanted.resume)
     else:
         run_id, after = await _start(request, services, caller, agent_id, wanted, thread_id), 0
     state = SharedState(wanted.state, await _artifacts(services, caller, thread_id))
@@ -148,6 +147,19 @@ async def _resumable(services: Services, caller: Caller, thread_id: str, resume:
                 return run_id
     waiting = await services.runs.interrupted_run(caller.tenant, thread_id)
     return waiting.id if waiting else None
+
+
+async def _resume(services: Services, caller: Caller, run_id: str, resume: Sequence[AguiResume]) -> int:
+    """Lets the run go on; the number behind which its new events come."""
+    run = await services.runs.get(caller.tenant, run_id)
+    asked = {interrupt.id for interrupt in run.interrupts}
+    answers = answers_of(resume, asked)
+    try:
+        return await services.runs.resume(caller.tenant, run_id, answers, on_disconnect=OnDisconnect.CANCEL)
+    except DormouseError as error:
+        if error.reason != ErrorReason.ERROR_REASON_INVALID_ARGUMENT:
+            raise
+        raise invalid_argument(error.message, "resume") from error
 
 
 async def _artifacts(services: Services, caller: Caller, thread_id: str) -> dict[str, Any]:

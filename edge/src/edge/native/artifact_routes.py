@@ -8,9 +8,10 @@ from urllib.parse import quote
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
-from edge.artifacts import Artifact, ArtifactVersion
+from edge.artifacts import Artifact, ArtifactPage, ArtifactVersion
 from edge.artifacts.comparison import compare
 from edge.auth.bearer import CurrentCaller
+from edge.ids import is_thread_id
 from edge.openapi import errors, json_answer, json_body
 from edge.request_body import read_json
 from edge.services import services_of
@@ -67,7 +68,10 @@ async def list_artifacts(
     after: After = None,
     thread_id: Annotated[str | None, Query(max_length=200, description="Only those of this thread.")] = None,
 ) -> Response:
-    page = await services_of(request).artifacts.page(caller.tenant, limit=limit, after=after, thread_id=thread_id)
+    page = ArtifactPage((), has_more=False)
+    if thread_id is None or is_thread_id(thread_id):
+        store = services_of(request).artifacts
+        page = await store.page(caller.tenant, limit=limit, after=after, thread_id=thread_id)
     data = [_info(about) for about in page.artifacts]
     last_id = page.artifacts[-1].artifact_id if page.artifacts else None
     return _json({"object": "list", "data": data, "has_more": page.has_more, "last_id": last_id})
