@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from dormouse.agent.v1.message_pb2 import ContentPart, Message, Role
@@ -14,10 +15,10 @@ from dormouse_runtime.identity import TokenIssuer
 from edge.artifacts import ArtifactStore, open_artifacts
 from edge.database import Database
 from edge.redis_link import make_client
-from edge.runs import AgentClient, EngineSettings, RunEngine, open_engine
+from edge.runs import AgentClient, EngineSettings, RunEngine, keys, open_engine
 from edge.runs.model import RunSpec
 
-from tests.integration.run_engine.scripted_agent import ScriptedAgent, serving
+from tests.integration.run_engine.scripted_agent import ScriptedAgent, asking, serving
 from tests.stack import Stack, Tenant
 
 LEASE_S = 0.5
@@ -83,16 +84,18 @@ class Bench:
     async def kill(self, engine: RunEngine) -> None:
         """Ends a replica without its saying so."""
         engine._replicas.release = _nothing  # type: ignore[method-assign]
+        for task in engine._resuming:
+            task.cancel()
         await self.ends[engine]()
 
     def silence_heartbeat(self, engine: RunEngine) -> None:
         """Lets a replica look dead to the others while it lives on."""
         engine._replicas._redis = make_client("redis://127.0.0.1:1")
 
-    def spec(self, text: str = "hi", **fields: object) -> RunSpec:
+    def spec(self, text: str = "hi", **fields: Any) -> RunSpec:
         """A run of this test's tenant."""
         asked = Message(role=Role.ROLE_USER, content=[ContentPart(text=text)])
-        return RunSpec(tenant=self.tenant.id, user=self.tenant.user, agent_id="chat", input=[asked], **fields)  # type: ignore[arg-type]
+        return RunSpec(tenant=self.tenant.id, user=self.tenant.user, agent_id="chat", input=[asked], **fields)
 
     async def thread(self) -> str:
         """A new thread of this test's tenant."""
@@ -103,6 +106,29 @@ class Bench:
             await connection.execute("insert into threads (id, tenant_id) values (%s, %s)", (thread_id, self.tenant.id))
         await database.close()
         return thread_id
+
+    async def sql(self, query: str, *values: object) -> list[dict[str, Any]]:
+        """The rows of a query as this test's tenant."""
+        database = Database(self.stack.database.url, max_connections=1)
+        await database.open()
+        async with database.tenant(self.tenant.id) as connection:
+            cursor = await connection.execute(query.encode(), values)
+            rows = await cursor.fetchall() if cursor.description else []
+        await database.close()
+        return rows
+
+    async def forget(self, run_id: str) -> None:
+        """Lets Redis lose a run, as when its log has expired."""
+        redis = make_client(self.stack.valkey.url)
+        await redis.delete(keys.log(run_id), keys.meta(run_id))
+        await redis.aclose()
+
+    async def interrupted(self, engine: RunEngine, *call_ids: str, **fields: Any) -> str:
+        """A run that waits for its first answer."""
+        self.agent.script = asking(*(call_ids or ("c1",)))
+        run_id = await engine.start(self.spec(stored=True, can_interrupt=True, **fields))
+        assert kinds(await self.read(engine, run_id))[-1] == "run_interrupted"
+        return run_id
 
     async def read(self, engine: RunEngine, run_id: str, after: int = 0) -> list[RunEvent]:
         """Every event behind `after`."""

@@ -9,27 +9,45 @@ import grpc.aio
 from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest, ExecuteResponse, ListAgentsRequest
 from dormouse.agent.v1.agent_service_pb2_grpc import AgentServiceServicer, add_AgentServiceServicer_to_server
 from dormouse.agent.v1.run_event_pb2 import (
+    ArtifactDelta,
+    ArtifactSaved,
     CheckpointSaved,
     FinishReason,
     Handoff,
+    Interrupt,
     MessageDelta,
     MessageFinished,
     MessageStarted,
     RunEvent,
     RunFinished,
+    RunInterrupted,
+    StateDelta,
+    StateSnapshot,
+    StepFinished,
+    StepStarted,
+    ToolCallArgs,
+    ToolCallFinished,
+    ToolCallStarted,
+    ToolResult,
     UsageReported,
 )
 from dormouse_runtime.errors import DormouseError, abort
 
-Script = Callable[[ExecuteRequest], AsyncGenerator[RunEvent, None]]
+Script = Callable[[ExecuteRequest], AsyncGenerator[RunEvent | list[RunEvent], None]]
 
 
 class ScriptedAgent(AgentServiceServicer):
-    """Answers every Execute with the script's events; `requests` are the calls so far, `cancelled` the cut ones."""
+    """Answers every Execute with the script's events, a list of them in one response.
+
+    `requests` are the calls so far, `tool_tokens` what they brought for tool_fn, `cancelled` the cut ones.
+    """
 
     def __init__(self) -> None:
         self.script: Script = saying("hello")
         self.requests: list[ExecuteRequest] = []
+        self.tool_tokens: list[str] = []
+        self.inside = 0
+        """Calls under way."""
         self.cancelled: list[str] = []
         self.refusal: int | None = None
         """An ErrorReason that every call is refused with."""
@@ -40,16 +58,20 @@ class ScriptedAgent(AgentServiceServicer):
         self, request: ExecuteRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[ExecuteResponse]:
         self.requests.append(request)
+        metadata = dict(context.invocation_metadata() or ())
+        self.tool_tokens.append(str(metadata.get("x-dormouse-tools", "")))
         if self.failures:
             await context.abort(self.failures.pop(0), "gone")
         if self.refusal is not None:
             await abort(context, DormouseError(self.refusal, "Refused."))
         finished = False
+        self.inside += 1
         try:
-            async for event in self.script(request):
-                yield ExecuteResponse(events=[event])
+            async for said in self.script(request):
+                yield ExecuteResponse(events=said if isinstance(said, list) else [said])
             finished = True
         finally:
+            self.inside -= 1
             if not finished:
                 self.cancelled.append(request.run_id)
 
@@ -98,6 +120,76 @@ def handoff() -> RunEvent:
 
 def base(checkpoint_id: str) -> RunEvent:
     return RunEvent(checkpoint_saved=CheckpointSaved(checkpoint_id=checkpoint_id, is_base=True))
+
+
+def step(step_id: str) -> RunEvent:
+    return RunEvent(step_started=StepStarted(step_id=step_id, name="step"))
+
+
+def step_ended(step_id: str) -> RunEvent:
+    return RunEvent(step_finished=StepFinished(step_id=step_id, name="step"))
+
+
+def call(call_id: str, arguments: str = "{}", message_id: str = "m1") -> list[RunEvent]:
+    """Everything that makes a tool call known."""
+    return [
+        RunEvent(tool_call_started=ToolCallStarted(tool_call_id=call_id, name="tool", message_id=message_id)),
+        RunEvent(tool_call_args=ToolCallArgs(tool_call_id=call_id, delta=arguments)),
+        RunEvent(tool_call_finished=ToolCallFinished(tool_call_id=call_id)),
+    ]
+
+
+def result(call_id: str, content: str, *, unknown: bool = False) -> RunEvent:
+    return RunEvent(
+        tool_result=ToolResult(tool_call_id=call_id, content=content, is_error=unknown, outcome_unknown=unknown)
+    )
+
+
+def snapshot(json: str) -> RunEvent:
+    return RunEvent(state_snapshot=StateSnapshot(json=json))
+
+
+def patch(json: str) -> RunEvent:
+    return RunEvent(state_delta=StateDelta(patch_json=json))
+
+
+def interrupted(*call_ids: str) -> RunEvent:
+    """Asks for the approval of calls."""
+    questions = [
+        Interrupt(id=f"{call_id}.approval", reason="tool_approval", message="May I?", tool_call_id=call_id)
+        for call_id in call_ids
+    ]
+    return RunEvent(run_interrupted=RunInterrupted(interrupts=questions))
+
+
+def writes(artifact_id: str, version: int, patch_json: str) -> RunEvent:
+    return RunEvent(artifact_delta=ArtifactDelta(artifact_id=artifact_id, version=version, patch_json=patch_json))
+
+
+def saved(artifact_id: str, version: int) -> RunEvent:
+    return RunEvent(artifact_saved=ArtifactSaved(artifact_id=artifact_id, version=version))
+
+
+def asking(*call_ids: str) -> Script:
+    """A script that asks for the approval of calls, one after the other, then says what it was answered."""
+
+    async def script(request: ExecuteRequest) -> AsyncGenerator[RunEvent | list[RunEvent], None]:
+        answers = {answer.interrupt_id: answer.response_json for answer in request.answers}
+        yield base("checkpoint-1")
+        yield started()
+        for call_id in call_ids:
+            yield call(call_id)
+            if f"{call_id}.approval" not in answers:
+                yield ended()
+                yield interrupted(call_id)
+                return
+            yield result(call_id, answers[f"{call_id}.approval"])
+        yield ended()
+        yield delta("done", "m2")
+        yield usage(1)
+        yield finished()
+
+    return script
 
 
 def saying(*words: str) -> Script:

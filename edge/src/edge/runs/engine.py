@@ -40,6 +40,9 @@ from .takeover import take_over
 CANCEL_WAIT_S = 2.0
 """How long an answer to `cancel` waits for the run's end."""
 
+RELEASE_S = 2.0
+"""How long a replica that stops waits for answers that are being taken."""
+
 SWEEP_S = 15.0
 """How often runs are looked for that were left with their answers."""
 
@@ -298,7 +301,9 @@ class RunEngine:
     async def release(self) -> None:
         """Stops to execute; runs that have not ended are free for other replicas."""
         if self._resuming:
-            await asyncio.wait(self._resuming)
+            _, late = await asyncio.wait(self._resuming, timeout=RELEASE_S)
+            for task in late:
+                task.cancel()
         for execution in list(self._executions.values()):
             await execution.abandon()
         await self._replicas.release()

@@ -164,6 +164,8 @@ class Execution:
             if isinstance(turn, Over):
                 self._restore(turn)
                 return None
+            while self._run.replaces_log and not self._run.visible:
+                await self._run.change()  # nothing is done before it is sure that nobody else goes on with the run
             self._run.begin()
             return await self._attempts(turn)
         except asyncio.CancelledError:

@@ -28,8 +28,8 @@ EPOCHS_PER_ADOPTION = 1_000
 """A takeover, which Redis decides, raises an epoch by one. What Postgres decides is above all that can happen there
 meanwhile, so that no two owners ever have the same."""
 
-_ROW = """id, runs.tenant_id, user_id, thread_id, status, request, request_id, on_disconnect, may_replace, epoch, owner,
-    created_at, started_at, base_checkpoint, interrupts, last_seq, checkpoint_seq, data"""
+_ROW = """id, tenant_id, user_id, thread_id, status, request, request_id, on_disconnect, may_replace, epoch, owner,
+    created_at, started_at, base_checkpoint, interrupts"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class InterruptStore:
                 return None
             if row["status"] == RunStatus.INTERRUPTED:
                 event = run_cancelled(cause)
-                event.seq, event.unix_ms = (row["last_seq"] or 0) + 1, time.time_ns() // 1_000_000
+                event.seq, event.unix_ms = row["last_seq"] + 1, time.time_ns() // 1_000_000
                 await connection.execute(
                     """update runs set status = 'cancelled', epoch = %s, cancel_cause = %s, interrupts = null,
                            finished_at = clock_timestamp() where id = %s""",
@@ -143,14 +143,22 @@ class InterruptStore:
         return [LeftRun(row["run_id"], row["tenant_id"], row["epoch"], row["owner"]) for row in rows]
 
     async def _lock(self, connection: Connection, run_id: str) -> dict[str, Any] | None:
-        """The run's row with its log, locked until the transaction ends."""
+        """The run's row, locked until the transaction ends, with its log.
+
+        The log is read by a statement of its own: one that waited for the lock would see it as it was before.
+        """
         cursor = await connection.execute(
-            f"""select {_ROW} from runs left join run_logs on run_id = id
-                where id = %s for no key update of runs""",  # noqa: S608 - a constant
+            f"select {_ROW} from runs where id = %s for no key update",  # noqa: S608 - a constant
             (run_id,),
             binary=True,
         )
-        return await cursor.fetchone()
+        row = await cursor.fetchone()
+        if row is None:
+            return None
+        cursor = await connection.execute(
+            "select last_seq, checkpoint_seq, data from run_logs where run_id = %s", (run_id,), binary=True
+        )
+        return row | (await cursor.fetchone() or {"last_seq": 0, "checkpoint_seq": 0, "data": None})
 
     async def _extend_log(self, connection: Connection, run_id: str, event: RunEvent) -> None:
         await connection.execute(

@@ -147,7 +147,7 @@ class RunStore:
             status = RunStatus(row["status"])
             if not status.is_active:
                 cursor = await connection.execute(
-                    f"select {_COLUMNS}, data from runs left join run_logs on run_id = id where id = %s",  # noqa: S608
+                    f"select {_COLUMNS}, (select data from run_logs where run_id = id) from runs where id = %s",  # noqa: S608
                     (own.run_id,),
                     binary=True,
                 )
