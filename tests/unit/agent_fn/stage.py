@@ -9,7 +9,9 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import agent_fn.executor as executor_module
 import jsonpatch
@@ -138,6 +140,11 @@ class ScriptedTools:
         return outcome
 
 
+@cache
+def _agents() -> Mapping[str, Agent]:
+    return load_agents()
+
+
 class _OneModel(ModelCatalog):
     def __init__(self, model: ModelDescription) -> None:
         self._model = model
@@ -177,7 +184,7 @@ class Stage:
         self.model = ScriptedModel(script)
         self.tools = tools
         means = Means(_OneModel(model), self.model, Threads(""), tools)
-        self._executor = Executor(agents or load_agents(), means, budget_s=60)
+        self._executor = Executor(agents or _agents(), means, budget_s=60)
 
     async def run(self, agent: str, *texts: str, log: "Log | None" = None, **fields: Any) -> Puts:
         """An attempt; what it put into its outbox, put by put. `log`: what earlier attempts have told."""
@@ -196,12 +203,8 @@ class Stage:
             recorded.append(_RecordingOutbox())
             return recorded[0]
 
-        original = vars(executor_module)["Outbox"]
-        vars(executor_module)["Outbox"] = outbox
-        try:
+        with patch.object(executor_module, "Outbox", outbox):
             execution = self._executor.execute(run_request(request, "tenant_1", "token"))
-        finally:
-            vars(executor_module)["Outbox"] = original
         async with asyncio.timeout(10), execution as reader:
             while happened := await reader.take():
                 execute_response(happened)  # every event has its proto
@@ -257,6 +260,15 @@ class Log:
         answer = InterruptAnswer(interrupt_id=interrupt_id, response_json=orjson.dumps(response).decode())
         resumed.answers = [*self.answers, answer]
         return resumed
+
+    def all_answered(self, response: Any) -> "Log":
+        """The log when a person has answered all that was asked."""
+        assert isinstance(self.end, RunInterrupted)
+        interrupts, answered = self.end.interrupts, self
+        for interrupt in interrupts:
+            answered.end = self.end
+            answered = answered.answered(interrupt.id, response)
+        return answered
 
     def _take(self, event: Event) -> None:
         match event:
@@ -386,23 +398,53 @@ def schema_of(call: ModelCall) -> dict[str, Any]:
     return found
 
 
-async def check_every_prefix(make: Callable[[], Stage], agent: str, text: str, **fields: Any) -> tuple[Log, int]:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A person answers every open question with this."""
+
+    response: Any
+
+
+async def _live(
+    stage: Stage, agent: str, text: str, log: Log, answer: Any, **fields: Any
+) -> tuple[Log, list[list[Event] | _Answer]]:
+    """Runs until the end, with people's answers; what happened, in order."""
+    happened: list[list[Event] | _Answer] = []
+    while True:
+        for events in await stage.run(agent, text, log=log, **fields):
+            log.add(events)
+            happened.append(events)
+        if answer is None or not isinstance(log.end, RunInterrupted):
+            return log, happened
+        log = log.all_answered(answer)
+        happened.append(_Answer(answer))
+
+
+async def check_every_prefix(
+    make: Callable[[], Stage], agent: str, text: str, answer: Any = None, **fields: Any
+) -> tuple[Log, int]:
     """Kills a run after everything it says, one after the other, and lets another attempt go on each time.
 
     Each has to come to the same end as a run that nobody killed, and none to run a tool whose result is in the log, or
-    to let one with side effects take effect twice. Returns the undisturbed log and the number of kills.
+    to let one with side effects take effect twice. `answer` is what people say to every question. Returns the
+    undisturbed log and the number of kills.
     """
-    whole = await make().run(agent, text, **fields)
-    wanted = Log(whole)
+    undisturbed = make()
+    wanted, whole = await _live(undisturbed, agent, text, Log(), answer, **fields)
     for kept in range(len(whole)):
-        stage = make()
-        # What the first attempt had done by then, and a bit more: calls whose results never came to the log.
-        await stage.run(agent, text, **fields)
-        log = Log(whole[:kept])
+        stage, log = make(), Log()
+        # All that the first attempts may have done by then: calls whose results never came to the log.
+        stage.tools.ledger.update(undisturbed.tools.ledger)
+        stage.tools.effects += undisturbed.tools.effects
+        for entry in whole[:kept]:
+            if isinstance(entry, _Answer):
+                log = log.all_answered(entry.response)
+            else:
+                log.add(entry)
         known = {f"run_1:{call_id}" for call_id, called in log.calls.items() if called.result is not None}
-        stage.tools.invoked.clear()
-        for events in await stage.run(agent, text, log=log, **fields):
-            log.add(events)
+        if isinstance(log.end, RunInterrupted):
+            log = log.all_answered(answer)
+        log, _ = await _live(stage, agent, text, log, answer, **fields)
         assert log.outcome() == wanted.outcome(), f"killed after {whole[kept - 1] if kept else 'nothing'}"
         assert not known & {key for key, _ in stage.tools.invoked}, "a result that is in the log is used again"
         assert len(stage.tools.effects) == len(set(stage.tools.effects)), "a side effect happened twice"

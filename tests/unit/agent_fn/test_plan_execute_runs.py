@@ -13,6 +13,7 @@ from dormouse.agent.v1.agent_pb2 import RunLimits, ToolSelection
 from dormouse.common.v1 import error_pb2
 from dormouse_runtime.errors import DormouseError
 
+from agent_fn import errors
 from tests.unit.agent_fn.stage import (
     Log,
     Said,
@@ -341,6 +342,84 @@ async def test_a_step_waits_for_a_person_and_goes_on_with_the_answer(
     assert called is not None
     assert result in called.content
     assert statuses(log, 1) == {"s1": status}
+
+
+@pytest.mark.parametrize("agent", ["plan-execute", "auto"])
+async def test_a_run_that_waits_for_people_may_be_killed_anywhere_too(agent: str) -> None:
+    text = "First lookup the population of France, then use the result to note it."
+    log, _ = await check_every_prefix(
+        lambda: Stage(script, tools(to_approve=frozenset({"note", "math"}))),
+        agent,
+        text,
+        answer={"action": "approve"},
+        can_interrupt=True,
+    )
+    assert log.end == RunFinished(FinishReason.STOP)
+    assert {answer.interrupt_id for answer in log.answers} == {"run_1.p1.s3.approval", "run_1.p2.s1.approval"}
+    assert statuses(log, 1) == {"s1": "done"}
+
+
+async def test_a_thought_that_a_tool_waits_for_is_thought_before_it() -> None:
+    def thinking(call: ModelCall) -> Said:
+        asked = schema_of(call)
+        if "steps" in asked:
+            return Said.data(
+                {
+                    "steps": [
+                        {"id": "a", "task": "population of France", "tool": "lookup"},
+                        {"id": "b", "task": "round it", "tool": None, "depends_on": ["a"]},
+                        {"id": "c", "task": "double it", "tool": "math", "depends_on": ["b"]},
+                        {"id": "d", "task": "judge it", "tool": None, "depends_on": ["c"]},
+                    ]
+                }
+            )
+        if "result" in asked:
+            assert "68 million" in text_of(call.messages[-1])
+            return Said.data({"result": "About 70 million."})
+        if "of" in asked and task_of(call) == "double it":
+            assert "About 70 million." in text_of(call.messages[-1])
+        if "complete" in asked:
+            return Said.data({"complete": True, "missing": [], "reason": ""})
+        return script(call)
+
+    log, _ = await check_every_prefix(lambda: Stage(thinking, tools()), "plan-execute", QUESTION)
+    (only,) = log.state["plan"]["rounds"]
+    assert [(step["status"], step["result"]) for step in only["steps"]] == [
+        ("done", "France has 68 million people."),
+        ("done", "About 70 million."),
+        ("done", "68 + 48 = 116"),
+        ("done", ""),
+    ]
+
+
+async def test_a_call_that_was_made_before_is_not_made_again() -> None:
+    def repeating(call: ModelCall) -> Said:
+        asked = schema_of(call)
+        if "steps" in asked:
+            again = {"id": "2", "task": "the same", "tool": "note", "depends_on": ["1"]}
+            return Said.data({"steps": [{"id": "1", "task": "once", "tool": "note"}, again]})
+        if "of" in asked:
+            return Said.data({"of": "it"})
+        if "complete" in asked:
+            return Said.data({"complete": True, "missing": [], "reason": ""})
+        return script(call)
+
+    log, _ = await check_every_prefix(lambda: Stage(repeating, tools()), "plan-execute", QUESTION)
+    repeated = log.calls["run_1.p1.s2"].result
+    assert repeated is not None
+    assert "you have made before" in repeated.content
+
+
+async def test_results_are_cut_where_a_model_server_reads_less() -> None:
+    def crowded(call: ModelCall) -> Said:
+        if sum(len(text_of(message)) for message in call.messages) > 4000:
+            raise errors.context_length_exceeded("scripted")
+        return script(call)
+
+    acting = tools()
+    acting.answers = {**acting.answers, "lookup": lambda arguments: FACTS[arguments["of"]] + " More." * 2000}
+    log = Log(await Stage(crowded, acting).run("plan-execute", QUESTION))
+    assert log.messages["run_1.m1"].text == "Together 116 million people live there."
 
 
 async def test_the_others_of_a_wave_run_before_a_person_is_asked() -> None:
