@@ -14,6 +14,7 @@ from devstack.model_server.schema_shapes import kind_of, properties_of, resolved
 from devstack.model_server.understanding.choice import arguments_for, spelled_out, wanted_calls
 from devstack.model_server.understanding.concepts import concepts
 from devstack.model_server.understanding.earlier import Result, says_nothing
+from devstack.model_server.understanding.intents import intents_of
 from devstack.model_server.understanding.material import Noted, done, labelled, listed_tools, section, without_notes
 from devstack.model_server.understanding.offers import Offer
 from devstack.model_server.understanding.parts import stages
@@ -181,7 +182,7 @@ class _Answer:
             described = {offer.name: offer for offer in listed_tools(self._system, options) if offer.description}
             if len(described) != len(options) or len(options) < 2:
                 continue
-            asked = concepts(self._request)
+            asked = concepts(f"{self._request} {self._needs()}")
             scores = {option: len(asked & concepts(described[option].description)) for option in options}
             best = max(options, key=lambda option: scores[option])
             shared = ", ".join(sorted(word.strip("=") for word in asked & concepts(described[best].description)))
@@ -190,6 +191,14 @@ class _Answer:
             known = {other: reason for other in properties if set(words(other)) & _WHY}
             return self._with(properties, {name: best, **known})
         return None
+
+    def _needs(self) -> str:
+        """What kind of answer the request needs, in the words that descriptions of agents have for it."""
+        texts = [text for stage in stages(self._request) for text in spelled_out(stage)]
+        count = sum(bool(intents_of(text)) for text in texts)
+        if not count:
+            return "conversation explanations texts"
+        return "one tool look something up calculate" if count == 1 else "several things plan steps research"
 
     # Arguments
 

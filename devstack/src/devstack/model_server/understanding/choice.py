@@ -8,10 +8,9 @@ from typing import Any
 
 from devstack.model_server.understanding.earlier import Result
 from devstack.model_server.understanding.offers import Offer, fitting
-from devstack.model_server.understanding.parts import Piece, stages
+from devstack.model_server.understanding.parts import Piece, bare_name, stages
 from devstack.model_server.understanding.sayings import PROPER, Sayings
 from devstack.model_server.values import NOTHING, ValueMaker
-from devstack.model_server.words import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +94,7 @@ def spelled_out(pieces: Sequence[Piece]) -> list[str]:
 
 def repeated(text: str, piece: str) -> str:
     """ "the weather in Rome" with "Oslo" for "Rome", when `piece` is hardly more than a name. "" when it is not."""
-    name = piece.strip(" .!?").removeprefix("in ").removeprefix("for ").removeprefix("of ")
-    if not name[:1].isupper() or len(words(name)) > 3:
+    name, names = bare_name(piece), list(PROPER.finditer(text))
+    if not name:
         return ""
-    names = list(PROPER.finditer(text))
     return f"{text[: names[-1].start()]}{name}{text[names[-1].end() :]}" if names else ""

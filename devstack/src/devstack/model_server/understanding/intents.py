@@ -71,6 +71,7 @@ INTENTS = (
         _words(
             r"\b(?:wikipedia|encyclop(?:a|ae)?edia)\b",
             r"\bwho (?:is|was|were|are)\b",
+            r"\bwho (?:[\w.-]+ ){1,4}(?:is|was)\b",
             r"\bwhat (?:is|are|was|were) (?:an? |the )?[^\W\d]",
             r"\btell me (?:something |more )?about\b",
             r"\b(?:history|biography|capital|inventor) of\b",

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from devstack.model_server.understanding.shielding import Shielded
+from devstack.model_server.words import words
 
 _STAGE = re.compile(
     r"\s*[,;.]?\s*(?:\b(?:and\s+)?(?:then|afterwards|after that|finally)\b"
@@ -69,5 +70,26 @@ def _pieces(sentence: str, shielded: Shielded) -> list[Piece]:
         pieces.append(Piece(shielded.open(sentence[start : found.start()]).strip(), joint))
         start, joint = found.end(), found.group()
     pieces.append(Piece(shielded.open(sentence[start:]).strip(), joint))
-    pieces = [Piece(_LEAD.sub("", piece.text), piece.joint) for piece in pieces]
+    pieces = [Piece(_LEAD.sub("", piece.text), piece.joint) for piece in _without_false_lists(pieces)]
     return [piece for piece in pieces if piece.text.strip(" .,;:!?")]
+
+
+def bare_name(text: str) -> str:
+    """The name, when `text` is hardly more than one: "in Oslo", "New York?". "" when it is not."""
+    name = text.strip(" .!?").removeprefix("in ").removeprefix("for ").removeprefix("of ")
+    return name if name[:1].isupper() and len(words(name)) <= 3 else ""
+
+
+def _without_false_lists(pieces: list[Piece]) -> list[Piece]:
+    """A name behind a comma is one of a list only if a name ends the list: not in "Paris, Texas, and who was Ada"."""
+    kept: list[Piece] = []
+    for place, piece in enumerate(pieces):
+        is_in_list = (
+            "," in piece.joint and not _LIST.search(f" {piece.joint.strip(' ,')} ") and bool(bare_name(piece.text))
+        )
+        last = next((other for other in pieces[place + 1 :] if "and" in other.joint or "well" in other.joint), None)
+        if is_in_list and kept and (last is None or not bare_name(last.text)):
+            kept[-1] = Piece(f"{kept[-1].text}{piece.joint}{piece.text}", kept[-1].joint)
+        else:
+            kept.append(piece)
+    return kept

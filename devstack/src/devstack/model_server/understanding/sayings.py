@@ -48,13 +48,15 @@ _WRAPPERS = (
     r" (?:say|tell|state|contain|know)(?: us| me)?(?: (?:about|on|of))? ",
     r"^(?:find|get|tell me|show me|give me|read|explain|describe|summari[sz]e|fetch)"
     r"(?: (?:out|information|everything|something|more|what \w+ says?))*(?: (?:about|on|for))?\s+",
+    r"^(?:research|investigate|look into|compare|check)\s+",
     r"^(?:who|what|where|when) (?:is|are|was|were|does|did) (?=\w)",
+    r"^(?:who|what|where) (?=.+ (?:is|are|was|were)[?.!]*$)",
     r"^(?:(?:the|an?) )?(?:wikipedia )?(?:article|entry|page) (?:about|on|of|for) ",
     r"^(?:the|an?) (?=[A-ZÀ-Þa-z])",
 )
 _TAIL = re.compile(
     r"\s*(?:\b(?:on|in|from|using|with|via) (?:wikipedia|the (?:web|internet)|(?:my|our|the) (?:documents?|docs|files))"
-    r"|\b(?:born|invented|founded|online))?\s*[?.!]*$",
+    r"|\b(?:born|invented|founded|online|is|are|was|were))?\s*[?.!]*$",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w]|\.\d)")

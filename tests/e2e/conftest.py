@@ -1,0 +1,36 @@
+"""The whole platform with tools that reach made-up providers, for tests of agents through the public API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from devstack.postgres import SUPERUSER
+
+from loadtest.transcripts.setting import TODAY, make_shop, tools_config, tools_environment
+from tests.stack import Edge, ModelServer, Stack
+from tests.stack.server import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    """One of each process; nobody harms them. `address` of the provider server is host:port."""
+
+    edge: Edge
+    model_server: ModelServer
+    providers: Server
+
+
+@pytest.fixture(scope="session")
+async def agents(stack: Stack) -> AsyncIterator[Agents]:
+    """A platform of its own, whose model answers at once."""
+    async with stack.fleet() as fleet:
+        model_server = await fleet.model_server(ttft_ms=1, token_ms=0)
+        providers = await fleet.providers(today=TODAY)
+        shop = await make_shop(stack.database.server.url(SUPERUSER))
+        config = stack.folder / "tools.yaml"
+        config.write_text(tools_config(providers.address))
+        tool_fn = await fleet.tool_fn(config=config, env=tools_environment(shop))
+        agent_fn = await fleet.agent_fn(model_server, tools=tool_fn)
+        yield Agents(await fleet.edge(agent_fn, tools=tool_fn), model_server, providers)
