@@ -63,9 +63,26 @@ def turns(text: str, *results: Sequence[str], tools: list[dict[str, Any]] = TOOL
         (
             "What is the limit of sin(x)/x as x approaches 0?",
             "math",
-            {"operation": "limit", "expression": "sin(x)/x", "variable": "x", "point": "0"},
+            {"operation": "limit", "expression": "sin(x)/x", "variable": "x", "at": "0"},
         ),
         ("What is the sum of 3, 4 and 8?", "math", {"operation": "evaluate", "expression": "3 + 4 + 8"}),
+        ("Convert 100 km/h to mph", "math", {"operation": "convert", "expression": "100 km/h", "to": "mph"}),
+        ("Is 97 prime?", "math", {"operation": "evaluate", "expression": "isprime(97)"}),
+        (
+            "What is the second derivative of sin(x)?",
+            "math",
+            {"operation": "differentiate", "expression": "sin(x)", "order": 2},
+        ),
+        (
+            "Solve x + y = 3; x - y = 1 for x and y",
+            "math",
+            {"operation": "solve", "expression": "x + y = 3; x - y = 1", "variable": "x, y"},
+        ),
+        (
+            "What is the sum of k^2 for k from 1 to 10?",
+            "math",
+            {"operation": "sum", "expression": "k^2", "variable": "k", "lower": "1", "upper": "10"},
+        ),
         ("What is the weather in Paris?", "weather", {"place": "Paris"}),
         ("Give me a 3 day forecast for New York, please.", "weather", {"place": "New York", "days": 3}),
         ("Will it rain in Oslo tomorrow?", "weather", {"place": "Oslo"}),

@@ -13,7 +13,10 @@ def tool(name: str, description: str, required: str = "", **properties: Mapping[
 
 TEXT = {"type": "string"}
 COUNT = {"type": "integer", "minimum": 1, "maximum": 20}
-OPERATIONS = ["evaluate", "simplify", "solve", "differentiate", "integrate", "limit", "factor", "expand"]
+OPERATIONS = [
+    *("convert", "differentiate", "evaluate", "expand", "factor", "integrate", "limit", "product", "simplify", "solve"),
+    "sum",
+]
 
 MATH = tool(
     "math",
@@ -22,9 +25,11 @@ MATH = tool(
     operation={"enum": OPERATIONS},
     expression={**TEXT, "description": "For instance x**2 - 4 = 0"},
     variable={**TEXT, "description": "The unknown"},
-    point={**TEXT, "description": "With limit: where"},
+    at={**TEXT, "description": "Point of limit and series"},
     lower=TEXT,
     upper=TEXT,
+    order={"type": "integer", "minimum": 0, "description": "Of a derivative"},
+    to={**TEXT, "description": "Unit to convert to"},
 )
 WEATHER = tool(
     "weather",

@@ -11,6 +11,7 @@ import orjson
 from devstack.model_server.schema_shapes import MAX_DEPTH, kind_of, merged, properties_of, required_of, resolved, sized
 from devstack.model_server.understanding.concepts import concepts, name_concepts, name_words
 from devstack.model_server.understanding.earlier import field_of
+from devstack.model_server.understanding.expressions import unspelled
 from devstack.model_server.understanding.intents import DATE, URL
 from devstack.model_server.understanding.parts import reference_in
 from devstack.model_server.understanding.sayings import PLACE, PROPER, QUOTED, Sayings, json_in
@@ -40,6 +41,7 @@ _WHOLE_TEXT = frozenset(
 )
 _PLACES = frozenset({"city", "location", "place", "country", "town", "region", "address", "destination", "origin"})
 _OBJECTS = frozenset({"body", "json", "payload", "data", "object", "value", "values", "input", "arguments", "fields"})
+_NEUTRAL = concepts("evaluate auto any default general describe normal")
 NOTHING: Final = object()
 """The text offers no value."""
 
@@ -63,7 +65,7 @@ class ValueMaker:
             return schema["const"]
         if isinstance(schema.get("enum"), list) and schema["enum"]:
             chosen = self._chosen(schema["enum"])
-            return schema.get("default", schema["enum"][0]) if chosen is NOTHING else chosen
+            return schema.get("default", _neutral(schema["enum"])) if chosen is NOTHING else chosen
         for keyword in ("anyOf", "oneOf"):
             if isinstance(options := schema.get(keyword), list) and options:
                 rest = {key: value for key, value in schema.items() if key != keyword}
@@ -152,7 +154,7 @@ class ValueMaker:
         return next((option for option in known if kind_of(option) != "null"), known[0])
 
     def _chosen(self, options: Sequence[Any]) -> Any:
-        asked = concepts(self._text)
+        asked = concepts(unspelled(self._text))
         best = max(options, key=lambda option: len(asked & concepts(name_words(str(option)))))
         return best if asked & concepts(name_words(str(best))) else NOTHING
 
@@ -270,3 +272,8 @@ class ValueMaker:
             return proper.group(1)
         things: list[str] = _THING.findall(text)
         return things[-1] if things else text
+
+
+def _neutral(options: Sequence[Any]) -> Any:
+    """The option for when nothing speaks for another: one that names the usual, else the first."""
+    return next((option for option in options if concepts(name_words(str(option))) & _NEUTRAL), options[0])

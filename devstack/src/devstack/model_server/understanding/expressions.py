@@ -10,11 +10,11 @@ from devstack.model_server.understanding.parts import reference_in
 _NUMBER = r"\d+(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
 _FUNCTION = (
     r"(?:sin|cos|tan|cot|sec|csc|asin|acos|atan|sinh|cosh|tanh|sqrt|cbrt|log|ln|exp|abs|pi|factorial|gcd|lcm|floor|ceil"
-    r"|gamma|oo|inf)"
+    r"|gamma|isprime|oo|inf)"
 )
 _TOKEN = re.compile(
     rf"(?P<blank>\s+)|(?P<number>{_NUMBER})|(?P<name>{_FUNCTION}|[a-zA-Z](?:_?\d)?)(?![^\W\d_])"
-    r"|(?P<open>\()|(?P<close>\))|(?P<operator>\*\*|[<>!=]=|[-+*/^=%,!<>])|(?P<other>[^\W_]+(?:['\u2019]\w+)?|.)",
+    r"|(?P<open>\()|(?P<close>\))|(?P<operator>\*\*|[<>!=]=|[-+*/^=%,;!<>])|(?P<other>[^\W_]+(?:['\u2019]\w+)?|.)",
     re.DOTALL,
 )
 _WORDS = (
@@ -30,6 +30,8 @@ _WORDS = (
     (r"\bsquare root of ([\d.]+|\([^)]*\))", r"sqrt(\1)"),
     (r"\bcube root of ([\d.]+|\([^)]*\))", r"cbrt(\1)"),
     (r"\bfactorial of (\d+)", r"factorial(\1)"),
+    (r"\b(\d+) factorial\b", r"factorial(\1)"),
+    (r"\bis (\d+) (?:an? )?prime(?: number)?\b", r"isprime(\1)"),
     (r"\bsquare of ([\d.]+)", r"\1**2"),
 )
 _OBJECT = r"(?P<it>[-\d.]+)"
@@ -48,6 +50,10 @@ _SERIES = re.compile(
     rf"\b(?P<kind>sum|total|product|average|mean) of (?P<all>(?:{_NUMBER})(?:\s*(?:,|and|, and)\s*(?:{_NUMBER}))+)",
     re.IGNORECASE,
 )
+_CONVERSION = re.compile(
+    r"\bconvert (?P<from>-?\d[\d.,]*\s?\S+(?: per \w+)?) (?:to|into|in) (?P<to>[^\W\d][^\s?,;!]*?)[.?!]?(?:\s|$)",
+    re.IGNORECASE,
+)
 _SIGNS = str.maketrans({"\u2212": "-", "\u00d7": "*", "\u00b7": "*", "\u00f7": "/"})
 _QUOTED = re.compile(r"[`“\"]([^`“”\"\n]{1,300})[`”\"]")
 _MATTERS = re.compile(r"[\d+*/^=]|\b[xyz]\b")
@@ -62,6 +68,8 @@ def expression_in(text: str, value: str = "") -> str:
     text = text.translate(_SIGNS)
     if value and (place := reference_in(text)):
         text = text[: place.start()] + value + text[place.end() :]
+    if conversion := _CONVERSION.search(text):
+        return conversion["from"]
     if series := _SERIES.search(text):
         return _series(series)
     for pattern, replacement in _WORDS:
@@ -70,6 +78,17 @@ def expression_in(text: str, value: str = "") -> str:
         if ordered := re.search(pattern, text, re.IGNORECASE):
             return form.format(**{name: said.rstrip(".") for name, said in ordered.groupdict().items()})
     return _longest(text)
+
+
+def unit_in(text: str) -> str:
+    """The unit that `text` wants something converted to, "" if none."""
+    found = _CONVERSION.search(text)
+    return found["to"] if found else ""
+
+
+def unspelled(text: str) -> str:
+    """`text` without the words that only spell out an expression, such as "the sum of 3 and 4"."""
+    return _SERIES.sub(" ", text)
 
 
 def _series(found: re.Match[str]) -> str:
@@ -103,9 +122,9 @@ def _parted(run: list[tuple[str, str]], kind: str, said: str) -> bool:
 
 
 def _trimmed(run: list[tuple[str, str]]) -> str:
-    while run and (run[-1][0] == "blank" or run[-1][1] in "+-*/^=,(<>" or _is_article(run, -1)):
+    while run and (run[-1][0] == "blank" or run[-1][1] in "+-*/^=,;(<>" or _is_article(run, -1)):
         run.pop()
-    while run and (run[0][0] == "blank" or run[0][1] in "*/^=,)!%<>" or _is_article(run, 0)):
+    while run and (run[0][0] == "blank" or run[0][1] in "*/^=,;)!%<>" or _is_article(run, 0)):
         run.pop(0)
     text = "".join(said for _, said in run)
     for _ in range(text.count(")") - text.count("(")):

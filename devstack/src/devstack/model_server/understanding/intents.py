@@ -46,6 +46,8 @@ INTENTS = (
             r"\b(?:calculate|compute|evaluate|solve|simplify|factori[sz]e|differentiate|integrate)\b",
             r"\b(?:factor|expand) (?:out )?(?:the )?[(\dx]",
             r"\b(?:derivative|integral|antiderivative|square root|cube root|factorial|roots?|limit) of\b",
+            r"\b(?:convert|is) \d+(?:\.\d+)?\s?\w+.* (?:to|into|in) \w|\b\d+ factorial\b|\bis \d+ (?:an? )?prime\b",
+            r"\b(?:sum|product) of \w[\w^*/+ -]* (?:for|from|where|over)\b",
             r"\bhow much (?:is|are|do)\b.*\d",
             r"\d\s*(?:plus|minus|times|multiplied by|divided by|to the power of|percent of|% of)\s",
             r"\b(?:sum|product|difference|average|mean) of \d",

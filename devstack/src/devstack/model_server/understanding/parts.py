@@ -13,7 +13,7 @@ _STAGE = re.compile(
     r"|\band\s+(?=(?:use|take|with)\s+(?:that|it|this)\b))[,:]?\s+",
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[\"“A-Z0-9\ue000])|\s*\n\s*(?:[-*•]\s+|\d+[.)]\s+)?|\s*;\s+")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[\"“A-Z0-9\ue000])|\s*\n\s*(?:[-*•]\s+|\d+[.)]\s+)?|\s*;\s+(?=[A-Za-z]{3,})")
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 _JOINT = re.compile(r"\s*,?\s+(?:and|as well as|plus also)\s+(?:also\s+)?|\s*,\s+(?:also\s+)?", re.IGNORECASE)
 _LIST = re.compile(r"\s(?:and|as well as)\s", re.IGNORECASE)

@@ -10,7 +10,7 @@ import orjson
 from devstack.model_server.understanding.compositions import composition
 from devstack.model_server.understanding.concepts import concepts, name_words
 from devstack.model_server.understanding.earlier import Result, value_of
-from devstack.model_server.understanding.expressions import expression_in
+from devstack.model_server.understanding.expressions import expression_in, unit_in
 from devstack.model_server.understanding.intents import DATE, EMAIL, FENCE, URL, intents_of
 from devstack.model_server.understanding.parts import reference_in
 from devstack.model_server.understanding.shielding import Shielded, bracketed
@@ -38,6 +38,8 @@ _REPLACE = re.compile(
     r" (?P<old>.+?) (?:with|by|to|into) (?P<new>.+?)(?: (?:in|on|of) (?:the|it|that|my|this)\b.*)?[.!]?$",
     re.IGNORECASE | re.DOTALL,
 )
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
+_ORDINAL = re.compile(rf"\b({'|'.join(_ORDINALS)}) (?:derivative|order)\b", re.IGNORECASE)
 _LINES = re.compile(r"\blines? \d+\b", re.IGNORECASE)
 _LANGUAGES = {"german": "de", "french": "fr", "spanish": "es", "italian": "it", "english": "en", "dutch": "nl"}
 _WRAPPERS = (
@@ -81,6 +83,8 @@ class Sayings:
 
     def number(self, name: str, description: str = "") -> float | None:
         """The number that stands beside a word of the argument's name."""
+        if name == "order" and (ordinal := _ORDINAL.search(self.text)):
+            return float(_ORDINALS.index(ordinal[1].lower()) + 1)
         asked = concepts(name_words(name)) | concepts(" ".join(words(description)[:6]))
         for found in _NUMBER.finditer(DATE.sub(" ", URL.sub(" ", self.text))):
             before = self.text[: found.start()].split()[-2:]
@@ -224,12 +228,20 @@ def _language(said: Sayings, text: str, name: str) -> str:
 
 def _variable(said: Sayings, text: str, name: str) -> str:
     found = _VARIABLE.search(text)
+    if both := re.search(r"\bfor ([a-z])(?:, | and )([a-z])\b(?! [a-z])", text):
+        return f"{both[1]}, {both[2]}"
+    if over := re.search(r"\bfor ([a-z]) from\b", text):
+        return over[1]
     return found.group(1) or found.group(2) if found else ""
 
 
 def _point(said: Sayings, text: str, name: str) -> str:
     found = _APPROACHES.search(text)
     return found.group(1).replace("infinity", "oo").replace("∞", "oo") if found else ""
+
+
+def _unit(said: Sayings, text: str, name: str) -> str:
+    return unit_in(text)
 
 
 def _bound(said: Sayings, text: str, name: str) -> str:
@@ -311,7 +323,8 @@ _FINDERS: tuple[tuple[frozenset[str], _Find], ...] = (
     (_PLACES, _place),
     (frozenset({"language", "lang"}), _language),
     (frozenset({"variable", "symbol"}), _variable),
-    (frozenset({"point", "approaches"}), _point),
+    (frozenset({"point", "approaches", "at"}), _point),
+    (frozenset({"to"}), _unit),
     (frozenset({"lower", "upper", "low", "high"}), _bound),
     (frozenset({"old", "find", "original", "before", "target"}), _old),
     (frozenset({"new", "replace", "replacement", "after"}), _new),
