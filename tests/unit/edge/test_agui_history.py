@@ -29,6 +29,22 @@ def new_ids(shown: RunAgentInput, held: RunAgentInput | None) -> tuple[list[str]
     return [message.id for message in new.messages], new.from_empty
 
 
+RUN = "run_" + "a" * 24
+
+
+def called(message_id: str, call_id: str) -> dict[str, Any]:
+    call = {"id": call_id, "type": "function", "function": {"name": "math", "arguments": "{}"}}
+    return {"id": message_id, "role": "assistant", "toolCalls": [call]}
+
+
+def told(message_id: str, call_id: str) -> dict[str, Any]:
+    return {"id": message_id, "role": "tool", "toolCallId": call_id, "content": "4"}
+
+
+PLANNED = [called(f"{RUN}.p1.s1", f"{RUN}.p1.s1"), told(f"{RUN}.p1.s1.result", f"{RUN}.p1.s1")]
+ASKED = [called(f"{RUN}.m1", f"{RUN}.m1.c1"), told(f"{RUN}.m1.c1.result", f"{RUN}.m1.c1")]
+CLIENTS = [called(f"{RUN}.c1", f"{RUN}.c1"), told("mine", f"{RUN}.c1")]
+
 Q1, A1, Q2, A2 = user("q1", "one?"), assistant("a1", "one!"), user("q2", "two?"), assistant("a2", "two!")
 
 
@@ -47,6 +63,10 @@ Q1, A1, Q2, A2 = user("q1", "one?"), assistant("a1", "one!"), user("q2", "two?")
         ([user("q9", "else?")], [Q1, A1], ["q9"], True),
         # What the agent said is known by its id, whatever the client made of it.
         ([Q1, assistant("a1", "One!"), Q2], [Q1, A1], ["q2"], False),
+        # What a plan called is no message of the conversation; what a message called is, and so are the client's tools.
+        ([Q1, *PLANNED, A1, Q2], [Q1, A1], ["q2"], False),
+        ([Q1, *ASKED, A1, Q2], [Q1, *ASKED, A1], ["q2"], False),
+        ([Q1, *CLIENTS], [Q1, CLIENTS[0]], ["mine"], False),
         # What the client shows to people only.
         ([Q1, {"id": "r1", "role": "reasoning", "content": "hm"}, A1, Q2], [Q1, A1], ["q2"], False),
         ([Q1, {"id": "x", "role": "activity", "activityType": "a", "content": {}}], [], ["q1"], False),

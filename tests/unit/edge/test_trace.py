@@ -222,7 +222,7 @@ def test_the_tree_can_be_read() -> None:
     text = trace_to_text(trace_of(clocked(*REACT)))
     for words in (
         "run_1  completed",
-        "30 + 8 tokens in 2 model calls, 2 tool calls, 1 failed",
+        "30 + 8 tokens in 2 model calls, 2 tool calls (1 failed)",
         "step tools",
         'with: {"expression":"2+2"}',
         "result: 4",

@@ -9,6 +9,7 @@ from typing import Final
 from dormouse.agent.v1.message_pb2 import ContentPart, Image, Message, Role, ToolCall
 
 from edge.content import IMAGE_TYPES
+from edge.ids import is_run_id
 
 from .schemas import (
     AguiAssistantMessage,
@@ -35,9 +36,22 @@ class NewInput:
 
 
 def conversation_of(request: RunAgentInput) -> list[Message]:
-    """The messages that concern a model, in order; reasoning and activities are left out."""
+    """The messages that concern a model, in order; reasoning, activities and what plans called are left out."""
     messages = (_message(message) for message in request.messages)
-    return [message for message in messages if message is not None]
+    return _without_plans([message for message in messages if message is not None])
+
+
+def _without_plans(messages: Sequence[Message]) -> list[Message]:
+    """Calls that no message asked for are no part of a conversation; clients make a message of each all the same."""
+    carried_out = {message.tool_call_id for message in messages if message.id == f"{message.tool_call_id}.result"}
+    planned = {
+        message.id
+        for message in messages
+        if message.id in carried_out
+        and is_run_id(message.id.partition(".")[0])
+        and [call.id for call in message.tool_calls] == [message.id]
+    }
+    return [message for message in messages if message.id not in planned and message.tool_call_id not in planned]
 
 
 def context_of_run(request: RunAgentInput) -> Message | None:

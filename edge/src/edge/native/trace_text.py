@@ -53,11 +53,16 @@ def _totals(root: Span, totals: Totals) -> str:
     words = [_duration(root.duration_ms)]
     if totals.first_token_ms is not None:
         words.append(f"first token after {totals.first_token_ms:,} ms")
-    words.append(f"{totals.prompt_tokens:,} + {totals.completion_tokens:,} tokens in {totals.model_calls} model calls")
+    tokens = f"{totals.prompt_tokens:,} + {totals.completion_tokens:,} tokens"
+    words.append(f"{tokens} in {_count(totals.model_calls, 'model call')}")
     if totals.tool_calls:
-        failed = f", {totals.tool_errors} failed" if totals.tool_errors else ""
-        words.append(f"{totals.tool_calls} tool calls{failed}")
+        failed = f" ({totals.tool_errors} failed)" if totals.tool_errors else ""
+        words.append(f"{_count(totals.tool_calls, 'tool call')}{failed}")
     return ", ".join(words)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _lines(span: Span, start_ms: int, depth: int) -> Iterator[str]:
