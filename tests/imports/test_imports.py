@@ -37,7 +37,13 @@ TOOL_FN = Part(
     # What tools need is loaded by the first call of one, what tokens need by the first token.
     FUNCTION | AGENTS | {"aiohttp", "pydantic", "psycopg", "wasmtime", "mcp", "yaml", "jwt", "cryptography", "uvloop"},
 )
-EDGE = Part("edge", "import edge.server", FOREIGN | AGENTS | {"agent_fn", "sqlalchemy", "alembic", "httpx", "aiohttp"})
+# The SDK of MCP, and the HTTP client that it brings, come with the first request to /mcp.
+MCP_SDK = frozenset({"mcp", "mcp_types", "httpx2", "sse_starlette"})
+EDGE = Part(
+    "edge",
+    "import edge.server",
+    FOREIGN | AGENTS | MCP_SDK | {"agent_fn", "tool_fn", "sqlalchemy", "alembic", "httpx", "aiohttp"},
+)
 PARTS = [
     Part(
         "dormouse_runtime",
