@@ -75,6 +75,19 @@ async def slow(call: Invocation) -> str:
     return "done"
 
 
+class Meeting:
+    """A tool whose calls wait until three calls have been made."""
+
+    def __init__(self, tools: ScriptedTools) -> None:
+        self._tools = tools
+
+    async def __call__(self, call: Invocation) -> str:
+        await call.progress("waiting")
+        await self._tools.wait_for(3)
+        await asyncio.sleep(0.02)  # the third one's result goes first
+        return f"met {call.arguments['n']}"
+
+
 async def big(call: Invocation) -> str:
     return "x" * 10_000_000
 
@@ -91,6 +104,7 @@ async def tooled_session(stack: Stack) -> AsyncIterator[Tooled]:
             "big": big,
         }.items():
             tools.add(name, behaviour)
+        tools.add("meet", Meeting(tools))
         tools.add("thermometer", echo, description="Reads the thermometer outside.")
         tools.add("send", echo, has_side_effects=True)
         tools.add("delete", echo, has_side_effects=True, needs_approval=True)
