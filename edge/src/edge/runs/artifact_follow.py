@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from dormouse_runtime.errors import DormouseError
 from edge.artifacts.model import CONTENT_LIMIT_BYTES
 from edge.artifacts.store import ArtifactStore
 
+from .live_run import Entry
 from .ownership import Ownership
 from .run_store import LostError
 
@@ -36,38 +37,39 @@ class _Draft:
     """What a repeated attempt has said of the same version. None: it says what is new."""
 
 
+def speaks_of_artifacts(events: Sequence[RunEvent]) -> bool:
+    """Whether an event about an artifact is among them."""
+    return any(event.HasField("artifact_delta") or event.HasField("artifact_saved") for event in events)
+
+
 class ArtifactFollower:
     """One per owner of a run. What passes it is to be logged at once.
 
-    earlier: the log's events, looked at when the first event about an artifact comes.
+    pinned: what the run started from. log: what owners and attempts before this moment have told.
 
     A new attempt tells a version that was not complete from its beginning. As long as it says what the log tells
     already, nothing is logged; where it departs from that, one patch leads from the one to the other at the end.
     """
 
-    def __init__(self, own: Ownership, store: ArtifactStore, earlier: Iterable[RunEvent]) -> None:
+    def __init__(self, own: Ownership, store: ArtifactStore, pinned: Sequence[Artifact], log: Sequence[Entry]) -> None:
         self._own = own
         self._store = store
-        self._earlier: Iterable[RunEvent] | None = earlier
-        self._pinned: Mapping[str, Artifact] = {}
-        self._drafts: dict[str, _Draft] = {}
-
-    def begin_attempt(self, pinned: Sequence[Artifact]) -> None:
-        """Another attempt begins, from these versions."""
         self._pinned = {artifact.id: artifact for artifact in pinned}
+        self._drafts: dict[str, _Draft] = {}
+        if own.epoch > 1:  # no other owner has told anything
+            self._read(log)
+        self.begin_attempt()
+
+    def begin_attempt(self) -> None:
+        """Another attempt begins, from the same versions."""
         for draft in self._drafts.values():
             draft.said = [] if draft.told else None
-
-    def concerns(self, events: Sequence[RunEvent]) -> bool:
-        """Whether there is an event about an artifact among them."""
-        return any(event.HasField("artifact_delta") or event.HasField("artifact_saved") for event in events)
 
     async def follow(self, events: Sequence[RunEvent]) -> Sequence[RunEvent]:
         """Of what an attempt says what is to be logged, every complete version stored before.
 
         Raises DATABASE_UNAVAILABLE, CONFLICT; INTERNAL for what is no artifact; LostError.
         """
-        self._read_earlier()
         passed: list[RunEvent] = []
         for event in events:
             if event.HasField("artifact_delta"):
@@ -79,20 +81,14 @@ class ArtifactFollower:
                 passed.append(event)
         return passed
 
-    def _read_earlier(self) -> None:
-        """Finds in the log what owners before this one have told of artifacts; once, and only where there are any."""
-        if self._earlier is None:
-            return
-        earlier, self._earlier = self._earlier, None
-        for event in earlier:
+    def _read(self, log: Sequence[Entry]) -> None:
+        for event in (event for entry in log for event in entry.parsed()):
             if event.HasField("artifact_delta"):
                 self._draft(event.artifact_delta.artifact_id).told.append(event.artifact_delta.patch_json)
             elif event.HasField("artifact_saved"):
                 draft = self._draft(event.artifact_saved.artifact_id)
                 draft.version, draft.document = event.artifact_saved.version, _patched(draft.document, draft.told)
                 draft.told = []
-        for draft in self._drafts.values():
-            draft.said = [] if draft.told else None
 
     def _draft(self, artifact_id: str) -> _Draft:
         if artifact_id not in self._drafts:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 
 from dormouse.agent.v1.run_event_pb2 import CancelCause
 from redis.asyncio import Redis
@@ -10,7 +9,7 @@ from redis.asyncio import Redis
 from edge.redis_link import AWAY
 
 from . import keys
-from .execution import Execution
+from .executions import Executions
 from .model import RunStatus
 from .orphans import Orphans
 from .replicas import Orders
@@ -25,7 +24,7 @@ AGAIN_S = 0.05
 
 
 class Cancellations:
-    """`execution_of` gives what is executed here; `on_free` hears of threads that nobody holds any more."""
+    """Whoever executes a run ends it; whoever is asked ends one that nobody executes."""
 
     def __init__(
         self,
@@ -33,17 +32,14 @@ class Cancellations:
         orders: Orders,
         orphans: Orphans,
         resumptions: Resumptions,
-        *,
-        execution_of: Callable[[str, str], Execution | None],
-        on_free: Callable[[str], None],
+        executions: Executions,
     ) -> None:
         self._redis = redis
         self._metas = RunMetas(redis)
         self._orders = orders
         self._orphans = orphans
         self._resumptions = resumptions
-        self._execution_of = execution_of
-        self._on_free = on_free
+        self._executions = executions
 
     async def order(self, tenant: str, run_id: str, cause: CancelCause.ValueType) -> None:
         """Tells whoever executes the run to stop it. One that has ended stays as it is.
@@ -59,16 +55,16 @@ class Cancellations:
         """Ends the run if it waits for answers; returns the status it was found in. None: there is no such run."""
         found = await self._resumptions.cancel(tenant, run_id, cause)
         if found is not None and found.thread_id and found.status is RunStatus.INTERRUPTED:
-            self._on_free(found.thread_id)
+            self._executions.look(found.thread_id)
             with contextlib.suppress(*AWAY):
                 await self._redis.publish(keys.THREADS_CHANNEL, found.thread_id)
         return found.status if found else None
 
     async def _is_told(self, tenant: str, run_id: str, cause: CancelCause.ValueType) -> bool:
         """False: the run is on its way from one owner to the next, who does not know it yet."""
-        if execution := self._execution_of(tenant, run_id):
+        if execution := self._executions.find(run_id, tenant):
             execution.cancel(cause)
-            return True
+            return execution.run.status is not RunStatus.INTERRUPTED
         meta = await self._metas.get(tenant, run_id)
         if meta is not None and status_of(meta).is_active:
             try:

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from dormouse.agent.v1.run_event_pb2 import CancelCause, RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
@@ -21,7 +21,8 @@ from . import metrics
 from .agent_client import AgentClient
 from .cancellation import Cancellations
 from .events import is_terminal
-from .execution import Execution, Means, RetryPolicy
+from .execution import Means, RetryPolicy
+from .executions import Executions
 from .interrupt_store import InterruptStore
 from .live_run import LiveRun
 from .log_reader import LogReader
@@ -41,12 +42,14 @@ CANCEL_WAIT_S = 2.0
 """How long an answer to `cancel` waits for the run's end."""
 
 RELEASE_S = 2.0
-"""How long a replica that stops waits for answers that are being taken."""
+"""How long a replica that stops waits for what it does between runs, such as taking answers."""
 
 SWEEP_S = 15.0
 """How often runs are looked for that were left with their answers."""
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +103,13 @@ class RunEngine:
         self._database = database
         self._store = RunStore(database)
         self._redis = redis
-        self._executions: dict[str, Execution] = {}
-        self.policy = RetryPolicy()
-        """How failed attempts are repeated, from the next run on."""
+        self._executions = Executions()
         self._writer = LogWriter(
             settings.redis_url,
             settings.replica_id,
             settings.run_log_ttl_s,
-            live=lambda: [execution.run for execution in self._executions.values()],
-            on_settled=self._settled,
+            live=self._executions.runs,
+            on_settled=self._executions.settled,
         )
         self._reader = LogReader(settings.redis_url, redis)
         self._replicas = Replicas(redis, settings.replica_id, settings.lease_s)
@@ -118,7 +119,12 @@ class RunEngine:
             self._store, redis, self._replicas, is_here=is_here, can_tell=lambda: self._writer.available
         )
         self._resumptions = Resumptions(
-            InterruptStore(database), redis, self._replicas, settings.replica_id, is_here=is_here, go_on=self._go_on
+            InterruptStore(database),
+            redis,
+            self._replicas,
+            settings.replica_id,
+            is_here=is_here,
+            go_on=self._executions.go_on,
         )
         self._lookup = RunLookup(self._store, RunMetas(redis), self._orphans, self._resumptions)
         self._cancellations = Cancellations(
@@ -126,11 +132,10 @@ class RunEngine:
             self._orders,
             self._orphans,
             self._resumptions,
-            execution_of=self._execution,
-            on_free=self._thread_is_free,
+            self._executions,
         )
-        self._resuming: set[asyncio.Task[int]] = set()
-        self._means = Means(
+        self._chores: set[asyncio.Task[Any]] = set()
+        self._executions.means = Means(
             agent=agent,
             store=self._store,
             artifacts=artifacts,
@@ -140,6 +145,15 @@ class RunEngine:
             bury_orphan=self._orphans.bury,
             cancel_interrupted=self._cancellations.cancel_interrupted,
         )
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """How failed attempts are repeated, from the next run on."""
+        return self._executions.policy
+
+    @policy.setter
+    def policy(self, policy: RetryPolicy) -> None:
+        self._executions.policy = policy
 
     @property
     def resume_available(self) -> bool:
@@ -158,7 +172,7 @@ class RunEngine:
             own = replace(own, created_at=admission.created_at)
             if admission.artifacts:
                 own = replace(own, request=with_artifacts(own.request, admission.artifacts))
-        execution = self._execute(LiveRun(own), may_start=admission.is_running)
+        execution = self._executions.start(LiveRun(own), may_start=admission.is_running)
         try:
             cause = (
                 CancelCause.CANCEL_CAUSE_ROLLED_BACK
@@ -167,6 +181,7 @@ class RunEngine:
             )
             for run_id in admission.to_cancel:
                 await self._cancellations.order(own.tenant, run_id, cause)
+                self._do(self._make_way(own.tenant, run_id, cause))
             while not execution.run.visible:
                 await execution.run.change()
         except asyncio.CancelledError:
@@ -182,7 +197,9 @@ class RunEngine:
         A run_interrupted that has been answered, or cancelled, is passed over: it is never the last of a batch.
         Errors: RUN_NOT_FOUND, also for a run whose log has expired; CACHE_UNAVAILABLE when only Redis could tell.
         """
-        if execution := self._execution(tenant, run_id):
+        was_here = False
+        while (execution := self._executions.find(run_id, tenant)) and not execution.run.lost:
+            was_here = True
             async with aclosing(execution.run.follow(after)) as batches:
                 async for batch in batches:
                     after = batch[-1].seq if batch else after
@@ -191,7 +208,7 @@ class RunEngine:
                         return
             if not execution.run.lost:
                 return
-        elif (stored := await self._lookup.stored_log(tenant, run_id)) is not None:
+        if not was_here and (stored := await self._lookup.stored_log(tenant, run_id)) is not None:
             events = [event for event in stored if event.seq > after]
             if events:
                 yield events
@@ -204,7 +221,7 @@ class RunEngine:
 
     async def require_log(self, tenant: str, run_id: str) -> None:
         """Raises what `events` would raise first, for who has to know before an answer begins."""
-        if not self._execution(tenant, run_id):
+        if not self._executions.find(run_id, tenant):
             await self._lookup.stored_log(tenant, run_id)
 
     async def trace_events(self, tenant: str, run_id: str) -> Sequence[RunEvent]:
@@ -212,7 +229,7 @@ class RunEngine:
 
         Errors: RUN_NOT_FOUND, also for a run whose log has expired; CACHE_UNAVAILABLE, DATABASE_UNAVAILABLE.
         """
-        if execution := self._execution(tenant, run_id):
+        if execution := self._executions.find(run_id, tenant):
             run = execution.run
             return [event for entry in run.entries[: run.visible] for event in entry.parsed()]
         stored = await self._lookup.stored_log(tenant, run_id)
@@ -220,7 +237,7 @@ class RunEngine:
 
     async def get(self, tenant: str, run_id: str) -> RunRecord:
         """The run as it stands. Errors: RUN_NOT_FOUND, DATABASE_UNAVAILABLE."""
-        if execution := self._execution(tenant, run_id):
+        if execution := self._executions.find(run_id, tenant):
             return execution.run.record()
         return await self._lookup.record(tenant, run_id)
 
@@ -244,11 +261,7 @@ class RunEngine:
         Errors: RUN_NOT_FOUND; CACHE_UNAVAILABLE when another replica executes it and Redis is away.
         """
         await self._cancellations.order(tenant, run_id, cause)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CANCEL_WAIT_S):
-                while (record := await self.get(tenant, run_id)).status.is_active:
-                    await asyncio.sleep(0.02)
-        return record
+        return await self._see_off(tenant, run_id, cause)
 
     async def resume(
         self,
@@ -267,11 +280,8 @@ class RunEngine:
         an interrupt has no answer, an answer no interrupt, or one is not what its interrupt wants;
         DATABASE_UNAVAILABLE.
         """
-        task = asyncio.create_task(self._resume(tenant, run_id, answers, on_disconnect), name=f"resume {run_id}")
-        self._resuming.add(task)
-        task.add_done_callback(self._resuming.discard)
         # A client that leaves in between must not leave the run between its answers and its execution.
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._do(self._resume(tenant, run_id, answers, on_disconnect)))
 
     async def interrupted_run(self, tenant: str, thread_id: str) -> RunRecord | None:
         """The run that waits for answers on a thread. Errors: DATABASE_UNAVAILABLE."""
@@ -279,7 +289,7 @@ class RunEngine:
 
     async def client_gone(self, tenant: str, run_id: str) -> None:
         """The client that started the run went away before its end: what then happens is the run's on_disconnect."""
-        if (execution := self._execution(tenant, run_id)) is None:
+        if (execution := self._executions.find(run_id, tenant)) is None:
             return
         if execution.run.ownership.on_disconnect is OnDisconnect.CANCEL:
             execution.cancel(CancelCause.CANCEL_CAUSE_DISCONNECTED)
@@ -300,11 +310,11 @@ class RunEngine:
 
     async def release(self) -> None:
         """Stops to execute; runs that have not ended are free for other replicas."""
-        if self._resuming:
-            _, late = await asyncio.wait(self._resuming, timeout=RELEASE_S)
+        if self._chores:
+            _, late = await asyncio.wait(self._chores, timeout=RELEASE_S)
             for task in late:
                 task.cancel()
-        for execution in list(self._executions.values()):
+        for execution in self._executions:
             await execution.abandon()
         await self._replicas.release()
 
@@ -318,16 +328,20 @@ class RunEngine:
 
     async def _take_over_from(self, replica_id: str) -> None:
         async for run, cancel in take_over(self._redis, replica_id, self._settings.replica_id):
-            self._adopt(run, cancel)
-        with contextlib.suppress(DormouseError):
-            await self._resumptions.adopt_left(replica_id)
+            outcome = self._executions.adopt(run, None if cancel is None else _cause(cancel))
+            metrics.TAKEOVERS.labels(outcome).inc()
+            _log.info("took a run over", extra={"run_id": run.id, "outcome": outcome})
         await self._replicas.remove(replica_id)
+        self._do(self._adopt_left(replica_id))  # not here: the database must not delay the heartbeat
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            with contextlib.suppress(DormouseError):
-                await self._resumptions.adopt_left()
+            await self._adopt_left()
+
+    async def _adopt_left(self, gone: str | None = None) -> None:
+        with contextlib.suppress(DormouseError):
+            await self._resumptions.adopt_left(gone)
 
     async def _resume(
         self, tenant: str, run_id: str, answers: Mapping[str, Any], on_disconnect: OnDisconnect | None
@@ -340,50 +354,36 @@ class RunEngine:
                 raise
         return await self._resumptions.resume(tenant, run_id, answers, on_disconnect)
 
-    def _go_on(self, run: LiveRun) -> None:
-        self._execute(run, may_start=True)
-        self._writer.submit(run)
-
     async def _obey(self) -> None:
         async with aclosing(self._orders.receive()) as orders:
             async for order in orders:
                 if isinstance(order, tuple):
                     run_id, cause = order
-                    if execution := self._executions.get(run_id):
+                    if execution := self._executions.find(run_id):
                         execution.cancel(_cause(cause))
                 else:
-                    self._thread_is_free(order)
+                    self._executions.look(order)
 
-    def _execute(self, run: LiveRun, *, may_start: bool) -> Execution:
-        execution = self._register(run, may_start=may_start)
-        execution.start()
-        return execution
+    def _do(self, chore: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Starts what does not belong to a run that is executed here, nor end with the request that it came with."""
+        task = asyncio.create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+        return task
 
-    def _register(self, run: LiveRun, *, may_start: bool) -> Execution:
-        execution = Execution(run, self._means, may_start=may_start, policy=self.policy)
-        self._executions[run.id] = execution
-        metrics.LIVE_RUNS.inc()
-        return execution
+    async def _see_off(self, tenant: str, run_id: str, cause: CancelCause.ValueType) -> RunRecord:
+        """Waits shortly for the end of a run that was ordered to end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_WAIT_S):
+                while (record := await self.get(tenant, run_id)).status.holds_thread:
+                    await asyncio.sleep(0.02)
+                    if record.status is RunStatus.INTERRUPTED:  # it asked its question before it heard of this
+                        await self._cancellations.order(tenant, run_id, cause)
+        return record
 
-    def _settled(self, run: LiveRun) -> None:
-        """The run's end is in the log, or another replica owns it: nothing is left to do for it here."""
-        execution = self._executions.pop(run.id, None)
-        if execution is None:
-            return
-        metrics.LIVE_RUNS.dec()
-        if run.lost:
-            execution.stop()
-        if run.ownership.thread_id:
-            self._thread_is_free(run.ownership.thread_id)
-
-    def _thread_is_free(self, thread_id: str) -> None:
-        for execution in self._executions.values():
-            if execution.run.ownership.thread_id == thread_id:
-                execution.look()
-
-    def _execution(self, tenant: str, run_id: str) -> Execution | None:
-        execution = self._executions.get(run_id)
-        return execution if execution is not None and execution.run.ownership.tenant == tenant else None
+    async def _make_way(self, tenant: str, run_id: str, cause: CancelCause.ValueType) -> None:
+        with contextlib.suppress(DormouseError):
+            await self._see_off(tenant, run_id, cause)
 
     async def _admit(self, own: Ownership, strategy: MultitaskStrategy) -> Admission:
         try:
@@ -393,22 +393,6 @@ class RunEngine:
             if error.reason != ErrorReason.ERROR_REASON_THREAD_BUSY or not await self._orphans.bury(own.tenant, holder):
                 raise
         return await self._store.admit(own, strategy, self._settings.replica_id)
-
-    def _adopt(self, run: LiveRun, cancel: int | None) -> None:
-        outcome = "finished" if run.has_ended else "continued"
-        if run.has_ended:
-            self._register(run, may_start=False)
-            self._writer.submit(run)
-        else:
-            execution = self._execute(run, may_start=not run.ownership.stored)
-            if cancel is not None:
-                execution.cancel(_cause(cancel))
-                outcome = "cancelled"
-            elif run.ownership.on_disconnect is OnDisconnect.CANCEL:
-                execution.cancel(CancelCause.CANCEL_CAUSE_DISCONNECTED)
-                outcome = "cancelled"
-        metrics.TAKEOVERS.labels(outcome).inc()
-        _log.info("took a run over", extra={"run_id": run.id, "outcome": outcome})
 
 
 async def _keep_going(part: Callable[[], Awaitable[None]]) -> None:

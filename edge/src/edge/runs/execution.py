@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from dormouse.agent.v1.agent_pb2 import Artifact
 from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
 from dormouse.agent.v1.message_pb2 import Message
 from dormouse.agent.v1.run_event_pb2 import ActivityKind, CancelCause, RunEvent
@@ -17,7 +18,7 @@ from edge.artifacts.store import ArtifactStore
 
 from . import metrics
 from .agent_client import AgentClient
-from .artifact_follow import ArtifactFollower
+from .artifact_follow import ArtifactFollower, speaks_of_artifacts
 from .durable_log import entries_of, pack_log, unpack
 from .events import TERMINAL_STATUS, activity, end_of, run_cancelled, run_failed, run_started
 from .live_run import LiveRun
@@ -97,6 +98,8 @@ class Execution:
         self._turn_may_have_come: asyncio.Event | None = None  # only while the run waits
         self._cause: CancelCause.ValueType | None = None
         self._task: asyncio.Task[None] | None = None
+        self._pinned: Sequence[Artifact] = ()
+        self._follower: ArtifactFollower | None = None  # only for runs that write artifacts
 
     @property
     def run(self) -> LiveRun:
@@ -218,8 +221,7 @@ class Execution:
             first = with_artifacts(first, await self._means.artifacts.load(own.tenant, first.artifacts))
         # A run that was taken over, or that goes on, has a log already: this is a repetition.
         attempt = 1 if own.epoch == 1 else 2
-        earlier = (event for entry in run.entries for event in entry.parsed()) if attempt > 1 else ()
-        follower = ArtifactFollower(own, self._means.artifacts, earlier)
+        self._pinned = first.artifacts
         while True:
             request = first
             if attempt > 1:
@@ -233,10 +235,11 @@ class Execution:
                 request.recovery.CopyFrom(recovery)
                 request.answers.extend(run.account.answers)
                 run.begin_attempt()
-            follower.begin_attempt(first.artifacts)
+                if self._follower is not None:
+                    self._follower.begin_attempt()
             progress = self._run.progress
             try:
-                end = await self._execute(request, follower)
+                end = await self._execute(request)
             except DormouseError as error:
                 metrics.ATTEMPTS.labels(ErrorReason.Name(error.reason)).inc()
                 failures = 1 if self._run.progress > progress else failures + 1
@@ -253,16 +256,14 @@ class Execution:
                 await asyncio.sleep(delay)
             else:
                 metrics.ATTEMPTS.labels(end.WhichOneof("event")).inc()
-                if end.HasField("run_interrupted") and not request.can_interrupt:
-                    raise DormouseError(
-                        ErrorReason.ERROR_REASON_INTERNAL, "The agent asked for a person where nobody can answer."
-                    )
+                if end.HasField("run_interrupted") and not (request.can_interrupt and end.run_interrupted.interrupts):
+                    raise DormouseError(ErrorReason.ERROR_REASON_INTERNAL, "The agent asked what nobody can answer.")
                 if end.WhichOneof("event") != "handoff":
                     return end
                 failures = 0
             attempt += 1
 
-    async def _execute(self, request: ExecuteRequest, follower: ArtifactFollower) -> RunEvent:
+    async def _execute(self, request: ExecuteRequest) -> RunEvent:
         """One call of Execute; returns its last event: terminal, or handoff.
 
         What the agent has sent together comes into the log together, so that none of it can be lost alone.
@@ -270,8 +271,8 @@ class Execution:
         run = self._run
         async with aclosing(self._means.agent.execute(run.ownership, request)) as batches:
             async for batch in batches:
-                if follower.concerns(batch):
-                    batch = await follower.follow(batch)
+                if speaks_of_artifacts(batch):
+                    batch = await self._followed(batch)
                 for event in batch:
                     kind = event.WhichOneof("event")
                     if kind in TERMINAL_STATUS or kind == "handoff":
@@ -286,6 +287,12 @@ class Execution:
                 while run.is_backed_up:
                     await run.change()
         raise DormouseError(ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE, "The agent function broke off.")
+
+    async def _followed(self, batch: Sequence[RunEvent]) -> Sequence[RunEvent]:
+        if self._follower is None:
+            run = self._run
+            self._follower = ArtifactFollower(run.ownership, self._means.artifacts, self._pinned, run.entries)
+        return await self._follower.follow(batch)
 
     async def _end(self, end: RunEvent) -> None:
         """Writes the end to the database, then to the log: who sees a terminal event finds the thread free.
@@ -310,23 +317,30 @@ class Execution:
             base_checkpoint=run.base_checkpoint,
             log=await pack_log(run, entry),
         )
-        is_stored = await self._reaches_database(written)
-        run.add(entry)
-        self._means.submit(run)
+        is_stored, over = await self._reach_database(written)
+        if over is not None:
+            # An owner before this one has come to an end, and died before the log said so.
+            self._restore(over)
+            record = over.record
+        else:
+            run.add(entry)
+            self._means.submit(run)
         while not is_stored:
             await asyncio.sleep(STORE_AGAIN_S)
-            is_stored = await self._reaches_database(written)
-        if record.status is RunStatus.INTERRUPTED and self._cause is not None:
+            is_stored, _ = await self._reach_database(written)
+        asked = record.status is RunStatus.INTERRUPTED
+        # A client that leaves takes no question with it: somebody else may answer.
+        if asked and self._cause not in (None, CancelCause.CANCEL_CAUSE_DISCONNECTED):
             await self._means.cancel_interrupted(own.tenant, own.run_id, self._cause)
 
-    async def _reaches_database(self, end: RunEnd) -> bool:
+    async def _reach_database(self, end: RunEnd) -> tuple[bool, Over | None]:
+        """Whether the row is written, and what it says if that is another end."""
         try:
-            await self._store.finish(end)
+            return True, await self._store.finish(end)
         except DormouseError as error:
             if error.reason != ErrorReason.ERROR_REASON_DATABASE_UNAVAILABLE:
                 raise
-            return False
-        return True
+            return False, None
 
     def _append(self, event: RunEvent) -> None:
         if self._run.append(event):

@@ -54,13 +54,14 @@ if redis.call('HGET', KEYS[2], 'status') ~= 'interrupted' then return 0 end
 return redis.call('DEL', KEYS[1], KEYS[2])
 """
 
-# Writes down how a run ended, unless it has another owner by now.
-# KEYS: log, meta. ARGV: owner, ttl, then pairs of field and value.
+# Writes down how a run ended, unless it has another owner by now, or the same one with a later epoch.
+# KEYS: log, meta. ARGV: owner, epoch, ttl, then pairs of field and value.
 SETTLE = """
-if redis.call('HGET', KEYS[2], 'owner') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[2], unpack(ARGV, 3))
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-redis.call('EXPIRE', KEYS[2], ARGV[2])
+local meta = redis.call('HMGET', KEYS[2], 'owner', 'epoch')
+if meta[1] ~= ARGV[1] or meta[2] ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[2], unpack(ARGV, 4))
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
 return 1
 """
 
@@ -141,8 +142,9 @@ def settle_commands(run: LiveRun, replica_id: str, ttl_s: int) -> list[Command]:
         fields += ("error_reason", run.error.reason, "error_message", run.error.message)
         fields += ("error_retryable", int(run.error.retryable))
     thread_id = run.ownership.thread_id
+    who = (replica_id, run.ownership.epoch)
     return [
-        ("EVAL", SETTLE, 2, keys.log(run.id), keys.meta(run.id), replica_id, ttl_s, *fields),
+        ("EVAL", SETTLE, 2, keys.log(run.id), keys.meta(run.id), *who, ttl_s, *fields),
         ("SREM", keys.runs_of(replica_id), run.id),
         *([("PUBLISH", keys.THREADS_CHANNEL, thread_id)] if thread_id else []),
     ]

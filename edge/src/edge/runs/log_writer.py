@@ -114,7 +114,7 @@ class LogWriter:
         appends: list[tuple[LiveRun, int, int]] = []  # run, entries up to, the answer that counts
         for run in runs:
             run.seal()
-            if run.detached:
+            if run.detached or run.lost:
                 continue
             if run.replaces_log:
                 run.noted_state = run.state

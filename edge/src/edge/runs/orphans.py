@@ -63,11 +63,7 @@ class Orphans:
         reason = ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE
         error = RunError(reason, "The replica that executed this run is gone, and its log is lost.", retryable=True)
         failed = replace(row.record, status=RunStatus.FAILED, error=error)
-        try:
-            await self._store.finish(RunEnd(failed, row.epoch))
-        except LostError:
-            return False
-        return True
+        return await self._finish(RunEnd(failed, row.epoch))
 
     async def _write_down(self, tenant: str, run_id: str, meta: Fields) -> bool:
         """Writes down the end that is in Redis, of a run whose owner died before the database was back."""
@@ -92,8 +88,11 @@ class Orphans:
             base_checkpoint=run.base_checkpoint,
             log=await pack_log(run),
         )
+        return await self._finish(written)
+
+    async def _finish(self, end: RunEnd) -> bool:
         try:
-            await self._store.finish(written)
+            await self._store.finish(end)
         except LostError:
             return False
         return True

@@ -23,6 +23,8 @@ from .ownership import Ownership
 _COLUMNS = """id, tenant_id, agent_id, model, status, created_at, thread_id, started_at, finished_at, finish_reason,
     error, usage, interrupts"""
 
+_OVER = f"{_COLUMNS}, (select data from run_logs where run_id = id) as data"  # noqa: S608 - constants
+
 _ACTIVE = "status in ('queued', 'running')"
 _HOLDS_THREAD = "status in ('queued', 'running', 'interrupted')"
 
@@ -147,7 +149,7 @@ class RunStore:
             status = RunStatus(row["status"])
             if not status.is_active:
                 cursor = await connection.execute(
-                    f"select {_COLUMNS}, (select data from run_logs where run_id = id) from runs where id = %s",  # noqa: S608
+                    f"select {_OVER} from runs where id = %s",  # noqa: S608 - a constant
                     (own.run_id,),
                     binary=True,
                 )
@@ -174,8 +176,8 @@ class RunStore:
             )
         return request
 
-    async def finish(self, end: RunEnd) -> None:
-        """Writes down how a run ended, with its log. A run that has ended already stays as it is.
+    async def finish(self, end: RunEnd) -> Over | None:
+        """Writes down how a run ended, with its log. One that has ended already stays as it is, and is returned.
 
         Raises LostError where a later owner executes it.
         """
@@ -198,7 +200,7 @@ class RunStore:
                         on conflict (run_id) do update set last_seq = excluded.last_seq, kept_at = now(),
                             checkpoint_seq = excluded.checkpoint_seq, data = excluded.data
                     )
-                    select epoch from runs where id = %(id)s and not exists (select from ended)""",  # noqa: S608
+                    select {_OVER}, epoch from runs where id = %(id)s and not exists (select from ended)""",  # noqa: S608
                 {
                     "id": record.id,
                     "epoch": end.epoch,
@@ -214,10 +216,14 @@ class RunStore:
                     "checkpoint_seq": log and log.checkpoint_seq,
                     "log": log and log.data,
                 },
+                binary=True,
             )
             other = await cursor.fetchone()
-        if other is not None and other["epoch"] > end.epoch:
+        if other is None:
+            return None
+        if other["epoch"] > end.epoch:
             raise LostError
+        return Over(_record(other), other["data"])
 
     async def get(self, tenant: str, run_id: str) -> RunRecord | None:
         """The run, or None where the tenant has no such run."""
