@@ -83,7 +83,7 @@ def _evidence(offer: Offer, text: str) -> int:
     for name in offer.required:
         kind = resolved(offer.properties[name], offer.parameters).get("type")
         if "mail" in name:
-            points += 4 if EMAIL.search(text) else -4
+            points += 4 if EMAIL.search(text) else -2
         elif kind in ("integer", "number"):
-            points += 3 if said.number(name) is not None else -3
+            points += 3 if said.number(name) is not None else -1
     return points

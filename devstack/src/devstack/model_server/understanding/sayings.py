@@ -40,6 +40,7 @@ _REPLACE = re.compile(
 )
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _ORDINAL = re.compile(rf"\b({'|'.join(_ORDINALS)}) (?:derivative|order)\b", re.IGNORECASE)
+_VAGUE = concepts("number numbers value values integer first second third last given which")
 _LINES = re.compile(r"\blines? \d+\b", re.IGNORECASE)
 _LANGUAGES = {"german": "de", "french": "fr", "spanish": "es", "italian": "it", "english": "en", "dutch": "nl"}
 _WRAPPERS = (
@@ -85,7 +86,7 @@ class Sayings:
         """The number that stands beside a word of the argument's name."""
         if name == "order" and (ordinal := _ORDINAL.search(self.text)):
             return float(_ORDINALS.index(ordinal[1].lower()) + 1)
-        asked = concepts(name_words(name)) | concepts(" ".join(words(description)[:6]))
+        asked = concepts(name_words(name)) | concepts(" ".join(words(description)[:6])) - _VAGUE
         for found in _NUMBER.finditer(DATE.sub(" ", URL.sub(" ", self.text))):
             before = self.text[: found.start()].split()[-2:]
             after = self.text[found.end() :].split()[:2]
