@@ -41,6 +41,7 @@ def test_addresses_are_read(environment: pytest.MonkeyPatch, listen: str, host: 
         ("DORMOUSE_EDGE_LISTEN", "8080", "host:port"),
         ("DORMOUSE_METRICS_LISTEN", "x:99999", "port"),
         ("DORMOUSE_RUN_LOG_TTL_S", "soon", "integer"),
+        ("DORMOUSE_RUN_LOG_DAYS", "0", "greater than or equal to 1"),
         ("DORMOUSE_LEASE_S", "0", "greater than 0"),
         ("DORMOUSE_SERVICE_KEY", "/nowhere/key.json", "/nowhere/key.json"),
         ("DORMOUSE_POSTGRES_URL", "mysql://x", "postgresql://"),
