@@ -182,7 +182,7 @@ def test_no_comparison_takes_long(different: int) -> None:
     chance = random.Random(7)
     old, new = ("\n".join(str(chance.randrange(different)) for _ in range(60_000)) for _ in range(2))
     before, after = artifact(old[:CONTENT_BYTES]), artifact(new[:CONTENT_BYTES], version=2)
-    started = time.perf_counter()
+    started = time.process_time()
     operations = patch(before, after)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert len(orjson.dumps(operations)) < 2.5 * CONTENT_BYTES

@@ -130,6 +130,6 @@ def test_the_same_request_always_gets_the_same_verdict_and_a_reason() -> None:
     "piece", ["a.a", " ", "\n", "first ", "write a-b ", "- x\n", "9 ", "compare a ", "https://", "@"]
 )
 def test_no_text_takes_long(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     judge(asked(piece * 100_000), TOOLS)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

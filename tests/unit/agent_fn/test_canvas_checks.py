@@ -70,6 +70,6 @@ def test_what_is_wrong_is_named_with_its_place(media_type: str, content: str, sa
     ],
 )
 def test_no_content_takes_long_and_few_problems_are_named(media_type: str, piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(found(media_type, piece * (262_144 // len(piece)))) <= 3
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

@@ -1,4 +1,4 @@
-"""Runs of canvas, with a model that follows a script: documents in versions, told once however often they are killed."""
+"""Runs of canvas, with a model that follows a script: documents in versions, told once however often one is killed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,8 @@ from tests.unit.agent_fn.stage import Log, Said, ScriptedTools, Stage, check_eve
 ID = artifact_id("run_1", 1)
 SECOND = artifact_id("run_1", 2)
 PAGE = "<h1>Dormice</h1>\n<p>They sleep.</p>"
-Turns = list[list[tuple[str, dict[str, Any]]]]
+Call = tuple[str, dict[str, Any]]
+Turns = list[list[Call]]
 
 WRITING: Turns = [
     [
@@ -61,9 +62,7 @@ def stage(turns: Turns = WRITING) -> Stage:
     return Stage(script_of(turns), tools())
 
 
-async def result_of(
-    name: str, arguments: dict[str, Any], *before: tuple[str, dict[str, Any]], **fields: Any
-) -> ToolResult:
+async def result_of(name: str, arguments: dict[str, Any], *before: Call, **fields: Any) -> ToolResult:
     """What one call brings, made after others."""
     turns = [[call] for call in (*before, (name, arguments))]
     log = Log(await stage(turns).run("canvas", "Go.", **fields))
@@ -109,6 +108,14 @@ async def test_a_run_that_is_killed_again_and_again_comes_to_the_same_end() -> N
                 break
         assert log.outcome() == wanted
         assert len(acting.tools.effects) == 1
+
+
+async def test_what_was_asked_for_twice_is_done_once_after_a_kill_too() -> None:
+    create: Call = ("create_artifact", {"title": "A", "media_type": "text", "content": "a"})
+    more: Call = ("edit_artifact", {"id": ID, "edits": [{"first_line": 2, "last_line": 1, "replace": "b"}]})
+    turns: Turns = [[create, create], [more, more], [("list_artifacts", {})], [create]]
+    log, _ = await check_every_prefix(lambda: stage(turns), "canvas", "Go.")
+    assert {name: content(document) for name, (_, document) in log.artifacts.items()} == {ID: "a\nb"}
 
 
 async def test_a_version_is_told_together_with_the_result_of_its_call() -> None:

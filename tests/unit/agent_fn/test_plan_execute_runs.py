@@ -33,6 +33,8 @@ PLAN = {
     ]
 }
 SECOND_PLAN = {"steps": [{"id": "1", "task": "note the sum", "tool": "note", "depends_on": []}]}
+# Longer than what the state shows of a result.
+SUM = f"{'Step by step. ' * 20}68 + 48 = 116"
 FACTS = {"population of France": "France has 68 million people.", "population of Spain": "Spain has 48 million people."}
 
 
@@ -63,7 +65,7 @@ def tools(**fields: Any) -> ScriptedTools:
     return ScriptedTools(
         {
             "lookup": lambda arguments: FACTS[arguments["of"]],
-            "math": lambda arguments: "68 + 48 = 116",
+            "math": lambda arguments: SUM,
             "note": lambda arguments: "It is noted.",
         },
         with_side_effects=frozenset({"note"}),
@@ -109,7 +111,7 @@ async def test_a_run_plans_runs_tools_checks_and_answers() -> None:
                 "tool": "math",
                 "depends_on": ["s1", "s2"],
                 "status": "done",
-                "result": "68 + 48 = 116",
+                "result": f"{SUM[:199]}…",
             },
         ],
         "findings": "Known: 116.",
@@ -287,7 +289,7 @@ async def test_findings_and_verdicts_that_cannot_be_read_stop_nobody() -> None:
 
     log = Log(await Stage(mumbling, tools()).run("plan-execute", QUESTION))
     (only,) = log.state["plan"]["rounds"]
-    assert "add both: 68 + 48 = 116" in only["findings"]
+    assert "add both: Step by step." in only["findings"]
     assert only["verification"] == {"complete": True, "missing": [], "reason": "It could not be checked."}
 
 
@@ -387,7 +389,7 @@ async def test_a_thought_that_a_tool_waits_for_is_thought_before_it() -> None:
     assert [(step["status"], step["result"]) for step in only["steps"]] == [
         ("done", "France has 68 million people."),
         ("done", "About 70 million."),
-        ("done", "68 + 48 = 116"),
+        ("done", f"{SUM[:199]}…"),
         ("done", ""),
     ]
 
@@ -408,6 +410,24 @@ async def test_a_call_that_was_made_before_is_not_made_again() -> None:
     repeated = log.calls["run_1.p1.s2"].result
     assert repeated is not None
     assert "you have made before" in repeated.content
+
+
+async def test_two_steps_that_ask_for_the_very_same_have_one_effect() -> None:
+    def doubling(call: ModelCall) -> Said:
+        asked = schema_of(call)
+        if "steps" in asked:
+            return Said.data({"steps": [{"task": "once", "tool": "note"}, {"task": "once more", "tool": "note"}]})
+        if "of" in asked:
+            return Said.data({"of": "it"})
+        if "complete" in asked:
+            return Said.data({"complete": True, "missing": [], "reason": ""})
+        return script(call)
+
+    acting = Stage(doubling, tools())
+    await acting.run("plan-execute", QUESTION)
+    assert acting.tools.effects == ["run_1:run_1.p1.s1"]
+    log, _ = await check_every_prefix(lambda: Stage(doubling, tools()), "plan-execute", QUESTION)
+    assert statuses(log) == {"s1": "done", "s2": "done"}
 
 
 async def test_results_are_cut_where_a_model_server_reads_less() -> None:

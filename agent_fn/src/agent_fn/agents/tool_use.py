@@ -215,23 +215,28 @@ class _Turn:
             outcome = unknown_outcome(call["name"])
         if job.is_edited:
             outcome = replace(outcome, content=_edited(job.arguments) + outcome.content)
-        self._tell(call, outcome)
-        for double in job.doubles:
-            self._tell(double, _repeated(outcome))
+        self._tell(call, outcome, job.doubles)
 
-    def _tell(self, call: ToolCall, outcome: ToolOutcome) -> None:
-        """Tells a result; with the last one the step ends, in one piece, so that no log has one without the other."""
-        if len(outcome.content) > self._characters:
-            outcome = replace(outcome, content=_cut(outcome.content, self._characters))
-        self._outcomes[call["id"]] = outcome
-        events: list[Event] = [
-            ToolResult(call["id"], outcome.content, outcome.is_error, outcome.outcome_unknown, outcome.duration_ms),
-            *outcome.events,
-        ]
+    def _tell(self, call: ToolCall, outcome: ToolOutcome, doubles: Sequence[ToolCall] = ()) -> None:
+        """Tells a result; with the last one the step ends.
+
+        In one piece, so that no log has one without the other. So with the doubles of a call: a later attempt that knew
+        of the call's result only would take the first of them for a call of its own and run the tool again.
+        """
+        events = self._result(call, outcome)
+        for double in doubles:
+            events += self._result(double, _repeated(outcome))
         if self._step is not None and len(self._outcomes) == len(self._calls):
             events.append(StepFinished(self._step.step_id, self._step.name))
         self._context.progress.begun = True
         self._context.flow.put(events)
+
+    def _result(self, call: ToolCall, outcome: ToolOutcome) -> list[Event]:
+        if len(outcome.content) > self._characters:
+            outcome = replace(outcome, content=_cut(outcome.content, self._characters))
+        self._outcomes[call["id"]] = outcome
+        result = ToolResult(call["id"], outcome.content, outcome.is_error, outcome.outcome_unknown, outcome.duration_ms)
+        return [result, *outcome.events]
 
     def _no_such_tool(self, call: ToolCall) -> ToolOutcome:
         name = call["name"]
