@@ -4,7 +4,6 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -216,21 +215,19 @@ async def test_a_termination_that_cannot_wait_any_longer_says_that_nobody_knows(
 
 
 @dataclass(frozen=True)
-class Frail:
+class Frail(Pair):
     """Two processes on a database of their own."""
 
     database: Database
-    callers: tuple[Caller, Caller]
 
 
 @pytest.fixture
 async def frail(stack: Stack, fleet: Fleet, tenant: Tenant) -> AsyncIterator[Frail]:
     database = await fleet.postgres()
     starts = (fleet.tool_fn(folder=OPERATOR_TOOLS, database=database) for _ in range(2))
-    processes = await asyncio.gather(*starts)
-    async with AsyncExitStack() as open_:
-        callers = [await open_.enter_async_context(calling(stack, process, tenant)) for process in processes]
-        yield Frail(database, (callers[0], callers[1]))
+    first, second = await asyncio.gather(*starts)
+    async with calling(stack, first, tenant) as one, calling(stack, second, tenant) as other:
+        yield Frail((first, second), (one, other), database)
 
 
 async def test_without_its_database_it_does_not_run(frail: Frail, notes: Notes) -> None:
@@ -268,11 +265,13 @@ async def test_a_database_that_comes_back_does_not_make_the_living_look_dead(fra
     one, other = frail.callers
     call = one.begin("note", key="k1", file=notes.file, until=notes.until)
     await notes.written()
+    frail.processes[0].suspend()
     await frail.database.kill()
     await frail.database.resume()
     waiting = asyncio.create_task(other.invoke("note", key="k1", file=notes.file, until=notes.until))
-    await asyncio.wait([waiting], timeout=0.5)
-    assert not waiting.done()
+    await asyncio.wait([waiting], timeout=1.5)
+    assert not waiting.done(), "its lock is free, but it has not had the time to take it again"
+    frail.processes[0].resume()
     notes.go()
     assert words(await one.result(call)) == ("noted in notes", False, False)
     assert words(await waiting) == ("noted in notes", True, False)
