@@ -118,17 +118,13 @@ class PlanRecord:
         return self._state.append("/plan/rounds", written)
 
     def mark(self, changes: Mapping[RecordedStep, tuple[str, str]]) -> StateDelta:
-        """Sets the status and the result of steps."""
-        return self._state.set_all(
-            {
-                path: value
-                for recorded, (status, result) in changes.items()
-                for path, value in (
-                    (f"{self._path(recorded)}/status", status),
-                    (f"{self._path(recorded)}/result", result),
-                )
-            }
-        )
+        """Sets the status and the result of steps; tells only what is new of them."""
+        values = {
+            f"{self._path(recorded)}/{name}": value
+            for recorded, (status, result) in changes.items()
+            for name, value in (("status", status), ("result", result))
+        }
+        return self._state.set_all({path: value for path, value in values.items() if self._state.get(path) != value})
 
     def conclude(self, findings: str) -> StateDelta:
         """What the last round has found."""
