@@ -144,7 +144,8 @@ class _Outside:
     def _sleep(self, _: object, seconds: float) -> None:
         """Sleeping only moves the clocks on: nobody waits for it, and what would last too long ends now."""
         if not math.isfinite(seconds) or seconds < 0 or time.monotonic() + self._slept_s + seconds >= self._until:
-            raise _StoppedError("time", f"It would have slept for {seconds:g} s.")
+            is_long = seconds > self._program.time_limit_s
+            raise _StoppedError("time", f"It wanted to sleep for {seconds:g} s." if is_long else "")
         self._slept_s += seconds
 
     def _wall_clock(self, _: object) -> Record:
@@ -158,7 +159,7 @@ class _Outside:
 
     def _random_bytes(self, _: object, length: int) -> bytes:
         if length > _RANDOM_BYTES:
-            raise _StoppedError("reach", "too much randomness at once")
+            raise _StoppedError("reach", "It asked for too much randomness at once.")
         return os.urandom(length)
 
 
@@ -182,5 +183,5 @@ def _explain(trap: str) -> tuple[Stop, str]:
         return "stack", ""
     unknown = _UNKNOWN.search(trap)
     if unknown:
-        return "reach", f"{unknown[1]}: {unknown[2]}"
+        return "reach", f"It asked for {unknown[1]} ({unknown[2]})."
     return "fault", ""

@@ -64,7 +64,8 @@ class Sandbox:
     def __init__(self, workers: Workers, component: Component | None = None) -> None:
         self._workers = workers
         self._component = component or Component()
-        self._checked = False
+        self._is_usable = False
+        self._told = ""
 
     async def run(self, arguments: PythonArguments, call: Call) -> str:
         self._check()
@@ -74,21 +75,28 @@ class Sandbox:
         return _tell(msgspec.json.decode(answer, type=Report), limit_s)
 
     def _check(self) -> None:
-        if self._checked:
+        if self._is_usable:
             return
         problem = self._component.problem()
-        if problem:
+        if not problem:
+            self._is_usable = True
+            return
+        if problem != self._told:
+            self._told = problem
             _logger.error(
                 "the sandbox of the python tool cannot be used: run `make sandbox`", extra={"reason": problem}
             )
-            raise ToolError("Python cannot be run here: its sandbox is not set up. Answer without running code.")
-        self._checked = True
+        raise ToolError("Python cannot be run here: its sandbox is not set up. Answer without running code.")
 
 
 def _tell(report: Report, limit_s: float) -> str:
     """What the model reads. Raises ToolError for a program that failed or was stopped."""
     printed = report.printed + ("\n… (more was printed and left out)" if report.is_cut else "")
-    failure = f"{_STOPS[report.stop].format(limit=limit_s)} {report.detail}".rstrip() if report.stop else report.error
+    failure = (
+        f"{_STOPS[report.stop].format(limit=round(limit_s, 1))} {report.detail}".rstrip()
+        if report.stop
+        else report.error
+    )
     if failure is not None:
         raise ToolError(f"{failure}\n\nPrinted before that:\n{printed}" if printed else failure)
     if report.value is None:

@@ -75,7 +75,6 @@ import pprint
 import queue
 import random
 import re
-import sched
 import secrets
 import shlex
 import shutil
