@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from devstack.services import (
     migrations_program,
     model_server_program,
     serving_addresses,
+    tool_fn_program,
 )
 from devstack.valkey import Valkey
 
@@ -41,6 +42,8 @@ class Stack:
     addresses: dict[str, str] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
     postgres_url: str = ""
+    model: str = MODEL
+    """What agents answer with where a request names no model."""
 
     @property
     def pids(self) -> dict[str, int]:
@@ -58,7 +61,7 @@ class Stack:
         return addresses[0]
 
     def agent_fn(self, listen: str) -> Program:
-        """The command that starts an agent_fn beside this platform."""
+        """The command that starts an agent_fn beside this platform, with its tools if there are any."""
         return agent_fn_program(
             self.environ,
             listen=listen,
@@ -66,8 +69,13 @@ class Stack:
             trusted_keys=self.credentials.trusted_keys,
             postgres_url=self.postgres_url,
             ollama_host=f"http://{self.addresses['model server']}",
-            default_model=MODEL,
+            tool_target=self.addresses.get("tool_fn", ""),
+            default_model=self.model,
         )
+
+
+Tools = Callable[[Stack, Postgres], Awaitable[Mapping[str, str]]]
+"""Prepares what tools need, once Postgres runs, and returns tool_fn's variables for it."""
 
 
 @contextlib.asynccontextmanager
@@ -84,9 +92,15 @@ async def model_server_only(options: Mapping[str, float]) -> AsyncIterator[Stack
 
 
 @contextlib.asynccontextmanager
-async def whole_platform(options: Mapping[str, float]) -> AsyncIterator[Stack]:
-    """The simulated model, Postgres, Valkey, agent_fn and one edge, ready to answer. Everything is gone afterwards."""
+async def whole_platform(
+    options: Mapping[str, float], *, tools: Tools | None = None, model: str = MODEL
+) -> AsyncIterator[Stack]:
+    """The simulated model, Postgres, Valkey, agent_fn and one edge, ready to answer. Everything is gone afterwards.
+
+    With `tools` there is a tool_fn, too.
+    """
     async with model_server_only(options) as stack:
+        stack.model = model
         credentials, logs = stack.credentials, stack.folder / "logs"
         postgres = Postgres(stack.folder / "postgres", credentials.postgres, log=logs / "postgres.log")
         valkey = Valkey(stack.folder / "valkey", credentials.valkey_password, log=logs / "valkey.log")
@@ -95,6 +109,8 @@ async def whole_platform(options: Mapping[str, float]) -> AsyncIterator[Stack]:
             stack.postgres_url = postgres.url(APPLICATION)
             await _migrate(stack, postgres.url(OWNER))
             stack.processes["valkey"] = valkey.process
+            if tools is not None:
+                await stack.start("tool_fn", _tool_fn(stack, await tools(stack, postgres)))
             await stack.start("agent_fn", stack.agent_fn(ANY))
             await stack.start(
                 "edge",
@@ -107,12 +123,13 @@ async def whole_platform(options: Mapping[str, float]) -> AsyncIterator[Stack]:
                     pepper=credentials.pepper,
                     postgres_url=stack.postgres_url,
                     redis_url=valkey.url,
+                    tool_target=stack.addresses.get("tool_fn", ""),
                 ),
             )
             await _ready(stack.addresses["edge"])
             yield stack
         finally:
-            for name in ("edge", "agent_fn"):
+            for name in ("edge", "agent_fn", "tool_fn"):
                 if name in stack.processes:
                     await stack.processes[name].stop()
             await asyncio.gather(valkey.stop(), postgres.stop())
@@ -127,6 +144,16 @@ def _folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tool_fn(stack: Stack, variables: Mapping[str, str]) -> Program:
+    return tool_fn_program(
+        {**stack.environ, **variables},
+        listen=ANY,
+        metrics_listen="",
+        trusted_keys=stack.credentials.trusted_keys,
+        postgres_url=stack.postgres_url,
+    )
 
 
 async def _migrate(stack: Stack, owner_url: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from loadtest.transcripts.exchanges import Exchange
+from loadtest.transcripts.exchanges import Event, Exchange
 from loadtest.transcripts.readable import finish_reason, native_lines, text_of
 from loadtest.transcripts.scenes import Scene
 
@@ -22,7 +23,6 @@ _HEAD = (
     "`. .dormouse/env`; ids are shortened.\n"
 )
 _ID = re.compile(r"\b(run|thread|art|chatcmpl|call|msg)([-_])([0-9A-Za-z]{16,})")
-_TIME = re.compile(r'"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^"]*"')
 _VOLATILE = frozenset(
     {"created", "usage", "system_fingerprint", "created_at", "updated_at", "started_at", "finished_at"}
 )
@@ -30,9 +30,11 @@ _VOLATILE = frozenset(
 
 def page(scene: Scene, exchanges: Sequence[Exchange], provider: str) -> str:
     """The whole page."""
+    names = _Names(provider)
     parts = [_HEAD.format(title=scene.title, about=scene.about)]
-    parts += [_section(exchange) for exchange in exchanges]
-    return _Names().shortened("\n".join(parts).replace(provider, PROVIDER))
+    # Before anything is cut to a length, or pages would differ where an id was cut.
+    parts += [_section(names.steadied(exchange)) for exchange in exchanges]
+    return "\n".join(parts)
 
 
 def _section(exchange: Exchange) -> str:
@@ -50,7 +52,7 @@ def _section(exchange: Exchange) -> str:
         if text := text_of(exchange.events):
             parts.append("The answer:\n\n" + "\n".join(f"> {line}".rstrip() for line in text.splitlines()) + "\n")
     else:
-        answer = orjson.dumps(_steady(exchange.answer), option=orjson.OPT_INDENT_2).decode()
+        answer = orjson.dumps(exchange.answer, option=orjson.OPT_INDENT_2).decode()
         parts.append(f"The answer:\n\n```json\n{answer}\n```\n")
     return "\n".join(parts)
 
@@ -72,15 +74,29 @@ def _steady(value: Any) -> Any:
 
 
 class _Names:
-    """Numbers ids in the order in which they occur: run_1, run_2, thread_1."""
+    """Numbers ids in the order in which they occur: run_1, run_2, thread_1; the provider has its usual address."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
         self._known: dict[str, str] = {}
         self._counts: dict[str, int] = {}
 
-    def shortened(self, text: str) -> str:
-        """`text` with short ids."""
-        return _TIME.sub('"…"', _ID.sub(self._short, text))
+    def steadied(self, exchange: Exchange) -> Exchange:
+        """The exchange with short ids, and without what differs from run to run."""
+        events = [Event(event.name, self._value(event.data)) for event in exchange.events]
+        return replace(
+            exchange,
+            path=self._text(exchange.path),
+            body=self._value(exchange.body),
+            events=events,
+            answer=_steady(self._value(exchange.answer)),
+        )
+
+    def _value(self, value: Any) -> Any:
+        return orjson.loads(self._text(orjson.dumps(value).decode()))
+
+    def _text(self, text: str) -> str:
+        return _ID.sub(self._short, text).replace(self._provider, PROVIDER)
 
     def _short(self, found: re.Match[str]) -> str:
         kind = found[1]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 from devstack.postgres import SUPERUSER
 
+from loadtest.tools import FOLDER
 from loadtest.transcripts.setting import TODAY, make_shop, tools_config, tools_environment
 from tests.stack import Edge, ModelServer, Stack
 from tests.stack.server import Server
@@ -31,6 +32,6 @@ async def agents(stack: Stack) -> AsyncIterator[Agents]:
         shop = await make_shop(stack.database.server.url(SUPERUSER))
         config = stack.folder / "tools.yaml"
         config.write_text(tools_config(providers.address))
-        tool_fn = await fleet.tool_fn(config=config, env=tools_environment(shop))
+        tool_fn = await fleet.tool_fn(config=config, folder=FOLDER, env=tools_environment(shop))
         agent_fn = await fleet.agent_fn(model_server, tools=tool_fn)
         yield Agents(await fleet.edge(agent_fn, tools=tool_fn), model_server, providers)

@@ -23,6 +23,10 @@ from devstack.model_server.values import ValueMaker
 from devstack.model_server.words import words
 
 _ARGUMENTS = re.compile(r"\b(?:tool's arguments|arguments of the tool)\b", re.IGNORECASE)
+_FOR_THE_ANSWER = re.compile(
+    r"(?:compare|summari[sz]e|write|explain|discuss|decide|recommend|conclude|draft|tell me (?:which|why)|say) ?",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"\d+")
 _TASK = ("task", "description", "goal", "title", "instruction", "objective", "what", "step")
 _DONE = frozenset({"complete", "completed", "done", "sufficient", "enough", "satisfied", "answered", "finished"})
@@ -159,7 +163,8 @@ class _Answer:
         good = [note for note in self._noted if not note.is_idle]
         missing = [note.task for note in self._noted if note.is_idle and not _covered(note.task, good)]
         told = self._told()
-        texts = [text for stage in stages(self._request) for text in spelled_out(stage) if len(concepts(text)) > 1]
+        texts = [text for stage in stages(self._request) for text in spelled_out(stage)]
+        texts = [text for text in texts if len(concepts(text)) > 1 and not _FOR_THE_ANSWER.match(text)]
         open_texts = [text for text in texts if not _covered(text, self._noted) and not _speaks_of(told, text)]
         missing += [text.strip(" .") for text in open_texts]
         return list(dict.fromkeys(missing))
