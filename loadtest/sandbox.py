@@ -56,9 +56,8 @@ async def main(calls: int) -> int:
         _print("call of a worker without a sandbox", echo)
         _print("call of the sandbox", python)
         memory = psutil.Process(workers.pids(WORKER.name)[0]).memory_full_info()
-        print(
-            f"worker's memory: resident                {memory.rss / 1e6:8.0f} MB, of which its own {memory.uss / 1e6:.0f}"
-        )
+        shared = f"{(memory.rss - memory.uss) / 1e6:.0f} of it shared"
+        print(f"worker's memory: resident                {memory.rss / 1e6:8.0f} MB, {shared}")
         print(f"compiled component on disk               {component.code.stat().st_size / 1e6:8.0f} MB")
         load = os.getloadavg()[0]
         print(f"load of the machine                      {load:8.1f} on {os.cpu_count()} cores")
