@@ -63,7 +63,7 @@ async def test_answers_stream_without_valkey_and_can_be_resumed_once_it_is_back(
     async with first.client(tenant) as http, parts.model_server.control() as control:
         simulation = Simulation(control)
         await simulation.clear()
-        before = await native(http, "Count to 5.")
+        before, unstored = await native(http, "Count to 5."), await SURFACES["chat"](http, "Count to 5.")
         begun = [tasks.start(ask(http, "Count to 60.")) for ask in SURFACES.values()]
         await simulation.wait(tokens=15, count=len(begun))
         await away(valkey)
@@ -86,19 +86,20 @@ async def test_answers_stream_without_valkey_and_can_be_resumed_once_it_is_back(
             assert RESUME_OFF in await second.metrics()
             ready = await http.get("/readyz")
             assert (ready.status_code, ready.json()["components"]["redis"]["status"]) == (200, "degraded")
-            # Only the replica that executes a run knows of it now; the other says so.
-            refused = await follow(http, without[0].run_id)
+            # Of what is not stored only the replica that executes it knows now; the other says so.
+            runs = dict(zip(SURFACES, without, strict=True))
+            refused = await follow(http, runs["chat"].run_id)
             assert (refused.status, refused.error) == (503, "cache_unavailable")
+            assert (await follow(http, runs["native"].run_id)).said == runs["native"].said
             await back(valkey)
             for edge in (first, second):
                 await eventually(partial(says, edge, RESUME_ON))
             for client in (http, elsewhere):
                 for run in (answers[0], without[0]):
                     assert (await follow(client, run.run_id)).text == run.text
+            assert (await follow(http, before.run_id)).said == before.said
             if away is killed:
-                assert (await follow(http, before.run_id)).error == "run_not_found"
-            else:
-                assert (await follow(http, before.run_id)).said == before.said
+                assert (await follow(http, unstored.run_id)).error == "run_not_found"
             after = await native(http, "Count to 7.")
             assert "x-dormouse-resume" not in after.headers
             rest = await follow(elsewhere, after.run_id, after=after.last_seq - 3)
