@@ -130,7 +130,8 @@ async def test_where_nobody_can_be_asked_the_call_is_refused(tooled: Tooled, use
 
 
 async def test_an_approved_call_survives_a_handoff(tooled: Tooled, user_of_tools: Caller) -> None:
-    await tooled.says(called("delete", text="a"), {"content": "Done."})
+    # Again and again, because the attempt that is broken off may get as far as the answer, too.
+    await tooled.says(called("delete", text="a"), {"content": "Done.", "times": 0})
     asked = react(can_interrupt=True, run_id="run_h")
     log = (await interrupted(user_of_tools, asked))[:-1]
     asked.answers.append(answer({"action": "approve"}, "run_h.m1.c1"))
