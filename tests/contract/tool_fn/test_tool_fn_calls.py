@@ -55,7 +55,7 @@ async def test_a_token_for_another_function_is_refused(stack: Stack, tool_fn: To
     [
         (InvokeRequest(name="no_such_tool"), E.ERROR_REASON_TOOL_NOT_FOUND),
         (InvokeRequest(), E.ERROR_REASON_TOOL_NOT_FOUND),
-        (InvokeRequest(name="note", arguments_json='{"file": "/nowhere"}'), E.ERROR_REASON_INVALID_ARGUMENT),
+        (InvokeRequest(name="note", arguments_json='{"file": "/nowhere/at/all"}'), E.ERROR_REASON_INVALID_ARGUMENT),
         (InvokeRequest(name="note", idempotency_key="k" * 257), E.ERROR_REASON_INVALID_ARGUMENT),
         (InvokeRequest(name="note", idempotency_key="a\0b"), E.ERROR_REASON_INVALID_ARGUMENT),
         (InvokeRequest(name="echo", idempotency_key="a\nb"), E.ERROR_REASON_INVALID_ARGUMENT),
