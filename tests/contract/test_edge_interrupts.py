@@ -175,7 +175,7 @@ async def test_the_trace_of_a_run_tells_it_all_while_it_waits_and_afterwards(htt
     [
         ({"tools": ["nothing"]}, 404, "tools[0]"),
         ({"tools": ["echo", "nothing"]}, 404, "tools[1]"),
-        ({"agent": "writing", "tools": ["write", "echo"]}, 400, "tools[1]"),
+        ({"agent": "writing", "tools": ["write", "echo"]}, 404, "tools[1]"),
         ({"tools": "echo"}, 400, "tools"),
         ({"tools": [{"name": "echo"}]}, 400, "tools[0]"),
         ({"limits": {"iterations": 0}}, 400, "limits.iterations"),

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,20 @@ import pytest
 
 from tests.stack import Fleet, ModelServer, Platform, Stack, Tenant
 
-EXAMPLES = int(os.environ.get("DORMOUSE_FUZZ_EXAMPLES", "300"))
-"""Per operation. Operations that take nothing have fewer."""
+EXAMPLES = int(os.environ.get("DORMOUSE_FUZZ_EXAMPLES", "150"))
+"""Per operation. Operations that take nothing, or just an id, have fewer."""
+FEW = 60
 
 TIMEOUT_S = 240
 """It takes about a minute on two cores that have nothing else to do."""
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 # One process each; together they take as long as the longer one. Within one, ids from answers go into later requests.
-SHARES = (
-    r"^(runAgentAgUi|getModel|createRun|getRun|streamRunEvents|cancelRun|listRuns)$",
-    r"^(?!(runAgentAgUi|getModel|createRun|getRun|streamRunEvents|cancelRun|listRuns)$)",
-)
-RUN: dict[str, Any] = {"input": {"messages": [{"role": "user", "content": "Hi"}]}}
+_FIRST = "runAgentAgUi|getModel|createRun|getRun|getRunTrace|resumeRun|streamRunEvents|cancelRun|listRuns"
+SHARES = (rf"^({_FIRST})$", rf"^(?!({_FIRST})$)")
+WRITING: dict[str, Any] = {
+    "agent": "canvas", "input": {"messages": [{"role": "user", "content": "Write a note about owls in Markdown."}]},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -42,8 +44,14 @@ async def instant(fleet: Fleet) -> Platform:
 async def test_no_request_that_can_be_made_up_breaks_the_api_or_its_word(
     instant: Platform, stack: Stack, tenant: Tenant, tmp_path: Path
 ) -> None:
-    (own_run, _), (run, thread) = [await _belongings(instant, who) for who in (tenant, await stack.database.tenant())]
-    names = {"RUN_THAT_HAS_ENDED": own_run, "RUN_OF_ANOTHER_TENANT": run, "THREAD_OF_ANOTHER_TENANT": thread}
+    own, others = [await _belongings(instant, who) for who in (tenant, await stack.database.tenant())]
+    names = {
+        "RUN_THAT_HAS_ENDED": own.run,
+        "RUN_OF_ANOTHER_TENANT": others.run,
+        "THREAD_OF_ANOTHER_TENANT": others.thread,
+        "OWN_ARTIFACT": own.artifact,
+        "ARTIFACT_OF_ANOTHER_TENANT": others.artifact,
+    }
     async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as tasks:
         shares = [tasks.create_task(_schemathesis(instant, tenant, share, names, tmp_path)) for share in SHARES]
     for share in shares:
@@ -52,17 +60,27 @@ async def test_no_request_that_can_be_made_up_breaks_the_api_or_its_word(
     async with instant.edge.client() as http:
         document = (await http.get("/openapi.json")).json()
     seen = await _requests_by_operation(instant)
-    too_few = {name: seen.get(name, 0) for name in _operations_with_input(document) if seen.get(name, 0) < EXAMPLES}
-    assert not too_few, f"asked fewer than {EXAMPLES} times: {too_few}; of {seen}"
+    wanted = {name: EXAMPLES if takes_much else FEW for name, takes_much in _operations_with_input(document)}
+    too_few = {name: seen.get(name, 0) for name, least in wanted.items() if seen.get(name, 0) < min(least, EXAMPLES)}
+    assert not too_few, f"asked too seldom: {too_few}; of {seen}"
     assert not re.search(r'_requests_total\{.*status="5', await instant.edge.metrics())
 
 
-async def _belongings(platform: Platform, tenant: Tenant) -> tuple[str, str]:
-    """A run that has ended, and the thread it was on."""
+@dataclass(frozen=True, slots=True)
+class _Belongings:
+    """A run that has ended, the thread it was on, and what it wrote there."""
+
+    run: str
+    thread: str
+    artifact: str
+
+
+async def _belongings(platform: Platform, tenant: Tenant) -> _Belongings:
     async with platform.edge.client(tenant) as http:
         thread = (await http.post("/v1/threads")).json()["id"]
-        run = await http.post(f"/v1/threads/{thread}/runs", json=RUN)
-        return run.headers["x-dormouse-run-id"], thread
+        run = await http.post(f"/v1/threads/{thread}/runs", json=WRITING)
+        (artifact,) = (await http.get("/v1/artifacts")).json()["data"]
+        return _Belongings(run.headers["x-dormouse-run-id"], thread, artifact["id"])
 
 
 async def _schemathesis(platform: Platform, tenant: Tenant, share: str, names: dict[str, str], folder: Path) -> str:
@@ -88,11 +106,15 @@ async def _schemathesis(platform: Platform, tenant: Tenant, share: str, names: d
             process.kill()
 
 
-def _operations_with_input(document: dict[str, Any]) -> Iterator[str]:
+def _operations_with_input(document: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    """With whether there is more to make up than an id."""
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if "{" in path or operation.get("parameters") or "requestBody" in operation:
-                yield f"{method.upper()} {path}"
+                yield (
+                    f"{method.upper()} {path}",
+                    "requestBody" in operation or operation["operationId"].startswith("list"),
+                )
 
 
 async def _requests_by_operation(platform: Platform) -> dict[str, int]:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from .auth.authenticator import Caller
 from .content import Count, Schema
-from .errors import ApiError, invalid_argument
+from .errors import ApiError
 from .runs.model import Limits
 from .services import Services
 from .tool_client import ToolClient
@@ -45,7 +45,7 @@ async def tools_of(
 ) -> Sequence[str] | None:
     """The selection, once all of it has been found to exist. While nobody can tell which tools there are, it counts.
 
-    Raises TOOL_NOT_FOUND, and INVALID_ARGUMENT for a tool that the agent cannot use.
+    Raises TOOL_NOT_FOUND, also for a tool that the agent cannot use.
     """
     if not names:
         return names
@@ -53,16 +53,13 @@ async def tools_of(
     if agent is None:
         return names
     wanted = {name: index for index, name in enumerate(names) if name not in agent.tools}
-    if wanted and not agent.any_tools:
-        name, index = next(iter(wanted.items()))
-        raise invalid_argument(f"The agent `{agent_id}` cannot use the tool `{name[:100]}`.", f"{param}[{index}]")
-    known = await known_tools(services.tools, caller, wanted) if wanted else {}
+    known = await known_tools(services.tools, caller, wanted) if wanted and agent.any_tools else {}
     if known is None:
         return names
     for name, index in wanted.items():
         if name not in known:
-            reason = ErrorReason.ERROR_REASON_TOOL_NOT_FOUND
-            raise ApiError.of(reason, f"The tool `{name[:100]}` does not exist.", f"{param}[{index}]")
+            message = f"The agent `{agent_id}` has no tool `{name[:100]}`."
+            raise ApiError.of(ErrorReason.ERROR_REASON_TOOL_NOT_FOUND, message, f"{param}[{index}]")
     return names
 
 
