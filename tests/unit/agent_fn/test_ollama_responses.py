@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from agent_fn.errors import UnreadableToolCall
 from agent_fn.events import FinishReason
 from agent_fn.models.ollama.responses import LineReader, error_from
 from agent_fn.models.port import RequestedTool
@@ -90,3 +91,9 @@ def test_refusals_become_reasons_and_their_text_is_not_shown(status: int, text: 
     error = error_from("m", status, text)
     assert error.reason == reason
     assert text not in error.message
+
+
+def test_a_tool_call_that_ollama_cannot_read_is_told_apart() -> None:
+    error = error_from("m", 500, "error parsing tool call: raw='{\"a', err=unexpected end of JSON input")
+    assert isinstance(error, UnreadableToolCall)
+    assert error.retryable

@@ -106,8 +106,8 @@ class Speech:
             try:
                 said, problem, finish_reason = await self._listen(call, may_repair=repairs_left > 0)
             except errors.UnreadableToolCall:
-                if self._text != [""] or not repairs_left:
-                    raise
+                if self._text != [""] or self._reasoning != [""] or not repairs_left:
+                    raise  # what it has said would be said twice
                 said, problem, finish_reason = "", "It is not valid JSON.", None
             if finish_reason is not None:
                 return self._message(), finish_reason
