@@ -42,8 +42,8 @@ def confine(limits: Limits) -> list[str]:
         missing.append("landlock")
     if not seccomp.install():
         missing.append("seccomp")
-        # The filter tells threads from processes; this limit cannot, so it only stands in for the filter.
-        missing += _limit("RLIMIT_NPROC", 0)
+        if sys.platform != "linux":  # there the limit would count threads, too
+            missing += _limit("RLIMIT_NPROC", 0)
     return missing
 
 
@@ -54,7 +54,7 @@ def _limit_resources(limits: Limits) -> list[str]:
     missing += _limit("RLIMIT_NOFILE", _DESCRIPTORS)
     missing += _limit("RLIMIT_CPU", limits.cpu_s)
     missing += _limit("RLIMIT_DATA", limits.memory_bytes)
-    if not limits.reserves_address_space:
+    if sys.platform == "linux" and not limits.reserves_address_space:
         missing += _limit("RLIMIT_AS", _addresses_in_use() + limits.memory_bytes)
     return missing
 
@@ -73,8 +73,6 @@ def _limit(name: str, value: int) -> list[str]:
 
 
 def _addresses_in_use() -> int:
-    if sys.platform != "linux":
-        return 0
     return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGESIZE")
 
 
