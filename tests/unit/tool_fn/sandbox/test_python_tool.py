@@ -37,6 +37,8 @@ async def ask(tool: Tool, code: str, limit_s: float = 10.0) -> str:
         ("import sys\nsys.exit(0)", None),
         ("x = 1", None),
         ("'café ☕'", "'café ☕'"),
+        ("```python\nx = 1\nx + 1\n```", "2"),
+        ("```\n1 + 1```\n", "2"),
     ],
 )
 async def test_a_program_answers(tool: Tool, code: str, answer: str | None) -> None:

@@ -1,6 +1,7 @@
 """python: runs a program in a sandbox."""
 
 import logging
+import re
 from collections.abc import Iterable
 from typing import Annotated, Final
 
@@ -20,6 +21,7 @@ _LIMIT_S: Final = 10.0
 # Past a program's own limit: to start a worker, to wait for one, to hand the report over.
 _SLACK_S: Final = 2.0
 _PRINTED_BYTES: Final = 24_000
+_FENCE: Final = re.compile(r"\s*```(?:python|py)?[ \t]*\n(.*?)\n?```\s*", re.DOTALL)
 
 WORKER: Final = WorkerKind(
     "python", "tool_fn.sandbox.worker", memory_bytes=384 * MIB, processes=4, reserves_address_space=True
@@ -70,7 +72,7 @@ class Sandbox:
     async def run(self, arguments: PythonArguments, call: Call) -> str:
         self._check()
         limit_s = max(min(_LIMIT_S, call.remaining_s() - _SLACK_S), 0.1)
-        program = msgspec.json.encode(Program(arguments.code, limit_s, _PRINTED_BYTES))
+        program = msgspec.json.encode(Program(_bare(arguments.code), limit_s, _PRINTED_BYTES))
         answer = await self._workers.call(WORKER.name, program, limit_s + _SLACK_S / 2)
         return _tell(msgspec.json.decode(answer, type=Report), limit_s)
 
@@ -87,6 +89,12 @@ class Sandbox:
                 "the sandbox of the python tool cannot be used: run `make sandbox`", extra={"reason": problem}
             )
         raise ToolError("Python cannot be run here: its sandbox is not set up. Answer without running code.")
+
+
+def _bare(code: str) -> str:
+    """The program without the fence of Markdown that some models put around it."""
+    fenced = _FENCE.fullmatch(code)
+    return fenced[1] if fenced else code
 
 
 def _tell(report: Report, limit_s: float) -> str:
