@@ -13,7 +13,7 @@ SANDBOX := tool_fn/src/tool_fn/sandbox/component/python.json
 SANDBOX_SOURCES := $(addprefix tool_fn/src/tool_fn/sandbox/,component.py engine.py build.py \
 	guest/interpreter.py guest/modules.py guest/python.wit)
 
-.PHONY: help up down status logs test check lint format types proto proto-check proto-release lock sandbox bench clean
+.PHONY: help up down status logs test check lint format types proto proto-check proto-release lock sandbox bench transcripts clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ lock: $(VENV)/dev.stamp ## Resolve the dependencies again (UPGRADE=1 takes the n
 
 bench: $(VENV)/dev.stamp $(SANDBOX) ## Measure the platform against the bare model server
 	@$(BIN)/python -m loadtest.bench
+	@$(BIN)/python -m loadtest.tools
+
+transcripts: $(VENV)/dev.stamp $(SANDBOX) ## Record what each agent does, in docs/transcripts
+	@$(BIN)/python -m loadtest.transcripts
 
 clean: down ## Remove everything that was built or stored here
 	@rm -rf $(VENV) $(dir $(SANDBOX)) .dormouse .mypy_cache .ruff_cache .pytest_cache .hypothesis

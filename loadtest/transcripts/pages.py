@@ -15,17 +15,34 @@ from loadtest.transcripts.scenes import Scene
 
 PROVIDER = "127.0.0.1:8790"
 """Where the provider server listens by default: pages name it in place of the one that was there."""
-_HEAD = (
-    "<!-- Written by `make transcripts`; a test checks that it is current. -->\n\n"
-    "# {title}\n\n{about}\n\n"
-    "Recorded with the development model server, which is no language model, and the development provider server "
-    "(`python -m devstack.provider_server`), whose data is made up. The commands run as they stand after "
-    "`. .dormouse/env`; ids are shortened.\n"
-)
+_HEAD = "<!-- Written by `make transcripts`; a test checks that it is current. -->\n\n# {title}\n\n{about}\n"
+_INDEX = f"""
+Recorded through the public API with the development model server, which is a small program and no language model: it
+shows what the platform does, not how well a model writes. What the tools found is made up, too, by the development
+provider server. The commands run as they stand, without a network, when the platform was started like this:
+
+```sh
+.venv/bin/python -m devstack.provider_server &   # on {PROVIDER}
+DORMOUSE_TOOLS_CONFIG=docs/transcripts/tools.yaml make up
+. .dormouse/env
+```
+
+Only `find_user` and `items_of_user` need a database of yours, and a configuration that declares them. Ids are
+shortened.
+
+"""
 _ID = re.compile(r"\b(run|thread|art|chatcmpl|call|msg)([-_])([0-9A-Za-z]{16,})")
+# The provider server numbers what is posted to it, whoever did.
+_NOTE = re.compile(r'(\\?"id\\?":)\d+(,\\?"stored)')
 _VOLATILE = frozenset(
     {"created", "usage", "system_fingerprint", "created_at", "updated_at", "started_at", "finished_at"}
 )
+
+
+def index(scenes: Sequence[Scene]) -> str:
+    """The page that lists the others."""
+    head = _HEAD.format(title="Transcripts", about="What a client asks of each agent, what happens, what it gets.")
+    return head + _INDEX + "".join(f"- [{scene.title}]({scene.name}.md): {scene.about}\n" for scene in scenes)
 
 
 def page(scene: Scene, exchanges: Sequence[Exchange], provider: str) -> str:
@@ -96,6 +113,7 @@ class _Names:
         return orjson.loads(self._text(orjson.dumps(value).decode()))
 
     def _text(self, text: str) -> str:
+        text = _NOTE.sub(r"\g<1>1\g<2>", text)
         return _ID.sub(self._short, text).replace(self._provider, PROVIDER)
 
     def _short(self, found: re.Match[str]) -> str:

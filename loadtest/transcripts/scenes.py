@@ -49,9 +49,14 @@ async def _react(client: Client, provider: str) -> None:
         note="The second call needs what the first one brings.",
     )
     await client.post(
-        "Several numbers",
+        "A calculation that goes on with its result",
         "/v1/runs",
         run("react", "Calculate 12 * (3 + 4), then add 16 to the result"),
+    )
+    await client.post(
+        "Figures about a table",
+        "/v1/runs",
+        run("react", "What is the average price per city in this table?\ncity,price\nRome,10\nOslo,20\nRome,30"),
     )
     await client.post(
         "An error that a tool reports",

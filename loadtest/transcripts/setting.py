@@ -10,26 +10,10 @@ from psycopg import sql
 
 DATABASE = "dormouse_shop"
 READER = "dormouse_shop_reader"
+URL_VARIABLE = "DORMOUSE_SHOP_URL"
 TODAY = "2026-06-01"
 """The first day of every forecast."""
-KEY_VARIABLE = "DORMOUSE_SHOP_SEARCH_KEY"
-URL_VARIABLE = "DORMOUSE_SHOP_URL"
-_TABLES = """
-    create table users (id integer primary key, name text not null, email text not null unique);
-    create table items (id integer primary key, title text not null, price numeric not null, owner_id integer not null
-        references users);
-    insert into users values (1, 'Ann Field', 'ann@example.com'), (2, 'Bo Lind', 'bo@example.com');
-    insert into items values (41, 'Nest box', 24.50, 1), (42, 'Acorn jar', 9.90, 1), (43, 'Wool blanket', 31.00, 2);
-"""
-
-
-def tools_config(provider: str) -> str:
-    """The tools' configuration, as YAML, for a provider server at host:port."""
-    return f"""
-http: {{allow_private: ["{provider}"]}}
-search: {{tavily_url: "http://{provider}", tavily_key_env: {KEY_VARIABLE}}}
-wikipedia: {{url: "http://{provider}/w/api.php"}}
-weather: {{geocoding_url: "http://{provider}", forecast_url: "http://{provider}"}}
+_SHOP = f"""\
 databases:
   shop: {{url_env: {URL_VARIABLE}, description: "A shop: users, and the items they own.", sql: true}}
 lookups:
@@ -43,12 +27,34 @@ lookups:
     database: shop
     sql: select id, title, price from items where owner_id = %(user_id)s order by id
     parameters: {{user_id: {{type: integer, description: The user's id.}}}}
-"""  # noqa: S608 - the queries are the file's own, only addresses are filled in
+"""  # noqa: S608 - the queries are the file's own
+_TABLES = """
+    create table users (id integer primary key, name text not null, email text not null unique);
+    create table items (id integer primary key, title text not null, price numeric not null, owner_id integer not null
+        references users);
+    insert into users values (1, 'Ann Field', 'ann@example.com'), (2, 'Bo Lind', 'bo@example.com');
+    insert into items values (41, 'Nest box', 24.50, 1), (42, 'Acorn jar', 9.90, 1), (43, 'Wool blanket', 31.00, 2);
+"""
+
+
+def providers_config(provider: str) -> str:
+    """A configuration of the tools, as YAML, for a provider server at host:port."""
+    return f"""\
+http: {{allow_private: ["{provider}"]}}
+search: {{searxng_url: "http://{provider}"}}
+wikipedia: {{url: "http://{provider}/w/api.php"}}
+weather: {{geocoding_url: "http://{provider}", forecast_url: "http://{provider}"}}
+"""
+
+
+def tools_config(provider: str) -> str:
+    """The same with the shop's database and its lookups."""
+    return providers_config(provider) + _SHOP
 
 
 def tools_environment(shop_url: str) -> dict[str, str]:
     """The variables that the configuration names."""
-    return {URL_VARIABLE: shop_url, KEY_VARIABLE: "tvly-development"}
+    return {URL_VARIABLE: shop_url}
 
 
 async def make_shop(superuser_url: str) -> str:

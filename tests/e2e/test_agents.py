@@ -54,8 +54,13 @@ async def test_chat_answers_without_tools(http: httpx.AsyncClient) -> None:
         ("Run this code:\n```python\nprint(6 * 7)\n```", [("python", {"code": "print(6 * 7)"})], ["42"]),
         (
             "What is the average price per city in this table?\ncity,price\nRome,10\nOslo,20\nRome,30",
-            [("data_analysis", {})],
-            ["Rome", "20"],
+            [
+                (
+                    "data_analysis",
+                    {"steps": [{"do": "group_by", "columns": ["city"], "aggregate": {"price": ["mean"]}}]},
+                )
+            ],
+            ["price_mean", "| Rome | 2 | 20 |"],
         ),
         (
             "Run the SQL query `select count(*) as users from users`",

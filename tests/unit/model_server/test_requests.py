@@ -100,12 +100,12 @@ def turns(text: str, *results: Sequence[str], tools: list[dict[str, Any]] = TOOL
         (
             f"What is the average price per city in this table?\n{CSV}",
             "data_analysis",
-            {"data": CSV, "operation": "mean", "column": "price", "group_by": "city"},
+            {"data": CSV, "steps": [{"do": "group_by", "columns": ["city"], "aggregate": {"price": ["mean"]}}]},
         ),
         (
             f"What is the highest price in {ROWS}?",
             "data_analysis",
-            {"data": ROWS, "operation": "max", "column": "price"},
+            {"data": ROWS, "steps": [{"do": "max", "columns": ["price"]}]},
         ),
         ("Run this code:\n```python\nprint(1)\nprint(2)\n```", "python", {"code": "print(1)\nprint(2)"}),
         ("What do my documents say about holidays?", "rag_search", {"query": "holidays"}),

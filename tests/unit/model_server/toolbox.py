@@ -54,11 +54,28 @@ POST = tool(
 DATA = tool(
     "data_analysis",
     "Computes statistics of a table in CSV or JSON: count, sum, mean, min, max, group by.",
-    "data operation",
-    data={**TEXT, "description": "CSV or JSON"},
-    operation={"enum": ["describe", "count", "sum", "mean", "min", "max", "median", "quantile"]},
-    column=TEXT,
-    group_by=TEXT,
+    "data",
+    data={"anyOf": [TEXT, {"type": "array"}, {"type": "object"}], "description": "CSV or JSON"},
+    steps={
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {
+                "do": {"enum": ["count", "describe", "group_by", "max", "mean", "quantiles", "sum"]},
+                "columns": {"type": "array", "items": TEXT},
+                "aggregate": {
+                    "type": "object",
+                    "additionalProperties": {"type": "array", "items": {"enum": ["count", "max", "mean"]}},
+                },
+                "value": {"description": "For filter: what to compare with"},
+                "n": {**COUNT, "description": "For top: how many rows."},
+                "quantiles": {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 1}},
+            },
+            "required": ["do"],
+        },
+        "default": [],
+    },
+    path=TEXT,
 )
 PYTHON = tool("python", "Runs Python code in a sandbox and returns what it prints.", "code", code=TEXT)
 SQL = tool("sql_query", "Runs a read-only SQL query on a database.", "sql", database={"enum": ["shop"]}, sql=TEXT)

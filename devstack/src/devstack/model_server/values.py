@@ -40,10 +40,15 @@ _WHOLE_TEXT = frozenset(
     {"query", "question", "text", "prompt", "input", "message", "content", "request", "task", "search", "q"}
 )
 _PLACES = frozenset({"city", "location", "place", "country", "town", "region", "address", "destination", "origin"})
-_OBJECTS = frozenset({"body", "json", "payload", "data", "object", "value", "values", "input", "arguments", "fields"})
+_OBJECTS = frozenset({"body", "json", "payload", "data", "object", "input", "arguments", "fields"})
+_SERIES = frozenset({"numbers", "values", "list", "data", "series", "items"})
 _NEUTRAL = concepts("evaluate auto any default general describe normal")
 NOTHING: Final = object()
 """The text offers no value."""
+
+
+class _Grouped(dict[str, Any]):
+    """What is to be worked out for each group; makes sense with a grouping only."""
 
 
 class ValueMaker:
@@ -96,7 +101,7 @@ class ValueMaker:
                 return NOTHING
         kind, description = kind_of(schema), str(schema.get("description") or "")
         if "type" not in schema and kind == "string":  # anything fits here
-            found = json_in(self._text)
+            found = json_in(self._text) if set(words(name_words(name))) & _OBJECTS else ""
             return orjson.loads(found) if found else NOTHING
         if kind == "string":
             found = self._said.string(name, description)
@@ -110,6 +115,10 @@ class ValueMaker:
             return not self._words & _NEGATION if name_concepts(name) <= concepts(self._text) else NOTHING
         if kind == "array":
             return self._listed(schema, name)
+        if kind == "object" and not properties_of(schema) and isinstance(schema.get("additionalProperties"), Mapping):
+            grouped = self._grouped(schema)
+            if grouped is not NOTHING:
+                return grouped
         found = json_in(self._text) if kind == "object" and set(words(name_words(name))) & _OBJECTS else ""
         return value if found and isinstance(value := orjson.loads(found), dict) else NOTHING
 
@@ -134,16 +143,38 @@ class ValueMaker:
         if isinstance(options := items.get("enum"), list):
             asked = concepts(self._text)
             return [option for option in options if concepts(str(option)) & asked] or NOTHING
-        if kind_of(items) in ("integer", "number") and len(self._numbers) > 1:
+        is_meant = bool(set(words(name_words(name))) & _SERIES or name_concepts(name) & concepts(self._text))
+        if kind_of(items) in ("integer", "number"):
+            if not is_meant or not self._numbers:
+                return NOTHING
             return [int(number) if number == int(number) else number for number in self._numbers]
         if kind_of(items) == "string" and (found := self._said.string(name, str(schema.get("description") or ""))):
             return [found]
         if kind_of(items) == "object":
-            offered = {key: self.offered(value, key) for key, value in properties_of(items).items()}
-            offered = {key: value for key, value in offered.items() if value is not NOTHING}
-            return [offered] if offered and set(required_of(items)) <= set(offered) else NOTHING
+            record = self._record(properties_of(items))
+            return [record] if record and set(required_of(items)) <= set(record) else NOTHING
         found = json_in(self._text)
         return value if found and isinstance(value := orjson.loads(found), list) else NOTHING
+
+    def _record(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+        """What the text offers of an object; where it asks to group, lists of columns are what is grouped by."""
+        record = {key: self.offered(value, key) for key, value in properties.items()}
+        record = {key: value for key, value in record.items() if value is not NOTHING}
+        groups = any(isinstance(value, str) and "=group" in name_concepts(value) for value in record.values())
+        if groups and (by := self._said.string("group_by")):
+            record = {key: [by] if isinstance(value, list) else value for key, value in record.items()}
+        return record if groups else {key: value for key, value in record.items() if not isinstance(value, _Grouped)}
+
+    def _grouped(self, schema: Mapping[str, Any]) -> Any:
+        """{"price": ["mean"]}: what is to be worked out for each group, where that is asked for."""
+        options = resolved(resolved(schema.get("additionalProperties"), self._root).get("items"), self._root).get(
+            "enum"
+        )
+        column = self._said.string("column")
+        if not isinstance(options, list) or not column or not self._said.string("group_by"):
+            return NOTHING
+        asked = concepts(self._text)
+        return _Grouped({column: [option for option in options if concepts(str(option)) & asked] or options[:1]})
 
     def _simplest(self, options: Sequence[object], depth: int) -> dict[str, Any]:
         """The first option that is not null; deep down the first that does not nest any further."""

@@ -23,7 +23,7 @@ _GROUPS = (
     "maximum max highest largest biggest most greatest",
     "median",
     "quantile quantiles percentile percentiles",
-    "group grouped grouping",
+    "group grouped grouping per",
     "describe summary summarise summarize overview statistics stats",
     "missing empty null nulls",
     "forecast tomorrow outlook",
