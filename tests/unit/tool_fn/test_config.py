@@ -20,6 +20,7 @@ lookups:
     parameters: {email: {type: string, description: The address.}}
     max_rows: 5
 mcp:       {servers: {files: {url: "http://127.0.0.1:7/mcp", token_env: FILES_TOKEN, tools: [read], approve: false}}}
+own:       {crm_url: "https://crm.example.org", crm_token_env: CRM_TOKEN, tries: 3}
 approval:  {http_post: false}
 disabled:  [python]
 """
@@ -41,6 +42,7 @@ def test_the_whole_file_is_read(tmp_path: Path) -> None:
     lookup = Lookup("find_user", "Finds a user by e-mail.", "shop", sql, {"email": Parameter("The address.")}, 5)
     assert config.lookups == (lookup,)
     assert config.mcp.servers == {"files": McpServer("http://127.0.0.1:7/mcp", "FILES_TOKEN", ("read",), False)}
+    assert config.own == {"crm_url": "https://crm.example.org", "crm_token_env": "CRM_TOKEN", "tries": 3}
     assert config.approval == {"http_post": False}
     assert config.disabled == frozenset({"python"})
 
@@ -65,6 +67,7 @@ def test_what_is_not_there_has_a_default(tmp_path: Path, text: str) -> None:
         ("mcp: {servers: {a: {url: 'ftp://a'}}}", "mcp.servers.a.url: Expected `str` matching"),
         ("lookups: [{name: a, description: b, database: c, sql: d}]", "lookups[0].database: there is no database 'c'"),
         (WHOLE.replace("type: string", "type: text"), "lookups[0].parameters.email.type: Invalid enum value 'text'"),
+        ("own: {crm: {url: a}}", "own.crm: Expected `bool | int | float | str`"),
         ("approval: {http_post: never}", "approval.http_post: Expected `bool`"),
         ("1: {}", "1: Expected `str` (of the name itself)"),
         ("http: {}\nhttp: {}", "line 2: 'http' is there twice"),
@@ -91,9 +94,10 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_secrets_come_from_the_environment_and_are_not_printed(tmp_path: Path) -> None:
     config = read(tmp_path, WHOLE)
-    environ = {"SHOP_DSN": "postgresql://u:hidden@h/d", "FILES_TOKEN": "hidden", "OTHER": "x"}
-    secrets = Secrets.collect(config, Path("tools.yaml"), environ)
-    assert dict(secrets) == {"SHOP_DSN": "postgresql://u:hidden@h/d", "FILES_TOKEN": "hidden"}
+    environ = {"SHOP_DSN": "postgresql://u:hidden@h/d", "FILES_TOKEN": "hidden", "CRM_TOKEN": "hidden"}
+    secrets = Secrets.collect(config, Path("tools.yaml"), environ | {"OTHER": "x"})
+    assert dict(secrets) == environ
     assert "hidden" not in repr(secrets)
-    with pytest.raises(SettingsError, match=r"tools.yaml: databases.shop.url_env: the environment variable SHOP_DSN"):
-        Secrets.collect(config, Path("tools.yaml"), {"FILES_TOKEN": "x"})
+    for place, name in (("databases.shop.url_env", "SHOP_DSN"), ("own.crm_token_env", "CRM_TOKEN")):
+        with pytest.raises(SettingsError, match=f"tools.yaml: {place}: the environment variable {name} is not set"):
+            Secrets.collect(config, Path("tools.yaml"), {key: "x" for key in environ if key != name})

@@ -110,7 +110,11 @@ class Mcp(Section, frozen=True):
 
 
 class Config(Section, frozen=True):
-    """The whole file. approval: by tool, in place of what the tool says. disabled: tools that do not exist here."""
+    """The whole file.
+
+    own: for the operator's own tools, as they like; a value whose name ends in `_env` is the name of a variable.
+    approval: by tool, in place of what the tool says. disabled: tools that do not exist here.
+    """
 
     http: Http = Http()
     search: Search = Search()
@@ -119,6 +123,7 @@ class Config(Section, frozen=True):
     databases: dict[Identifier, Database] = {}
     lookups: tuple[Lookup, ...] = ()
     mcp: Mcp = Mcp()
+    own: dict[str, str | int | float | bool] = {}
     approval: dict[str, bool] = {}
     disabled: frozenset[str] = frozenset()
 
@@ -134,6 +139,9 @@ class Config(Section, frozen=True):
         for name, server in self.mcp.servers.items():
             if server.token_env:
                 yield f"mcp.servers.{name}.token_env", server.token_env
+        for name, value in self.own.items():
+            if name.endswith("_env"):
+                yield f"own.{name}", str(value)
 
     def optional_variables(self) -> Iterator[str]:
         """Those that may be unset."""
