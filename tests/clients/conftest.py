@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.clients.simulation import Simulation, steering
+from tests.contract.tool_fn.caller import OPERATOR_TOOLS
 from tests.stack import Platform, Stack
 
 IMPATIENCE_S = 0.4
@@ -22,6 +23,16 @@ async def fragile(stack: Stack) -> AsyncIterator[Platform]:
         }
         agent_fn = await fleet.agent_fn(model_server, env=settings)
         yield Platform(model_server, agent_fn, await fleet.edge(agent_fn))
+
+
+@pytest.fixture(scope="session")
+async def tooled(stack: Stack) -> AsyncIterator[Platform]:
+    """A platform with tool_fn, and beside its tools those of an operator's folder."""
+    async with stack.fleet() as fleet:
+        model_server = await fleet.model_server(ttft_ms=1, token_ms=1)
+        tool_fn = await fleet.tool_fn(folder=OPERATOR_TOOLS)
+        agent_fn = await fleet.agent_fn(model_server, tools=tool_fn)
+        yield Platform(model_server, agent_fn, await fleet.edge(agent_fn, tools=tool_fn))
 
 
 @pytest.fixture

@@ -31,6 +31,10 @@ class Turn:
     """The whole conversation."""
     added: Sequence[Mapping[str, Any]]
     """What this run has added to it."""
+    state: Any
+    """The shared state."""
+    interrupts: Sequence[Mapping[str, Any]]
+    """The questions that the client knows to be open."""
     tools: Sequence[tuple[str, Mapping[str, Any]]]
     pending: Sequence[str] | None
     """Tool calls that are left to the application; None for a run that did not end in success."""
@@ -54,12 +58,15 @@ class Turn:
         (event,) = (event for event in self.events if event["type"] == kind)
         return event
 
-    def must_be_lawful(self) -> None:
-        """Both judges are content with the whole stream: the client's own and ours."""
+    def must_be_lawful(self, *, state: Any = None, calls: Sequence[str] = ()) -> None:
+        """Both judges are content with the whole stream: the client's own and ours.
+
+        state, calls: what the client held before, and which calls earlier runs had left unanswered.
+        """
         assert self.failure is None
         assert self.verdict == "content"
         assert not self.warnings
-        assert [event["type"] for event in check_stream(self.raw.encode())] == self.types
+        assert [event["type"] for event in check_stream(self.raw.encode(), state=state, calls=calls)] == self.types
 
 
 class FrontEnd:

@@ -35,6 +35,10 @@ class Simulation:
         finally:
             await self._http.delete("/_sim/faults")
 
+    async def script(self, *lines: dict[str, Any]) -> None:
+        """What the model says next, as far as the requests fit: see the model server's /_sim/script."""
+        (await self._http.put("/_sim/script", json={"lines": list(lines)})).raise_for_status()
+
     async def forget(self) -> None:
         """Only calls from now on are seen by `calls` and `wait`."""
         requests = (await self._http.get("/_sim/requests")).json()["requests"]

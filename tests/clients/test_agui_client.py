@@ -4,6 +4,7 @@ Its middleware and verifier are on; every complete stream is judged by our own c
 """
 
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,6 +92,78 @@ async def test_a_tool_of_the_front_end_is_called_and_answered(
     assert "13 degrees" in answered.text
     assert answered.pending == []
     assert roles(answered.messages) == ["user", "assistant", "tool", "tool", "assistant"]
+
+
+async def test_an_agents_own_tools_answer_in_the_stream(front_end: FrontEnd, tooled: Platform, tenant: Tenant) -> None:
+    first = await front_end.turn(tooled, tenant, "own", user("What is 17*23?"), agent="react")
+    first.must_be_lawful()
+    assert roles(first.messages) == ["user", "assistant", "tool", "assistant"]
+    assert "391" in first.messages[2]["content"]
+    assert first.pending == []
+    second = await front_end.turn(tooled, tenant, "own", user("What is 2+3?", "q2"), agent="react")
+    second.must_be_lawful()
+    assert await thread_of(tooled, tenant) == [message["id"] for message in second.messages]
+
+
+async def test_a_plans_calls_stay_out_of_the_conversation(
+    front_end: FrontEnd, tooled: Platform, tenant: Tenant
+) -> None:
+    question = user("What is 17*23, and what is 2+3?")
+    first = await front_end.turn(tooled, tenant, "plan", question, agent="plan-execute")
+    first.must_be_lawful()
+    assert first.state["plan"]["rounds"][0]["steps"]
+    second = await front_end.turn(tooled, tenant, "plan", user("What is 4*5?", "q2"), agent="plan-execute")
+    second.must_be_lawful(state=first.state)
+    held = await thread_of(tooled, tenant)
+    assert held == [held[0], f"{held[1].partition('.')[0]}.m1", "q2", second.messages[-1]["id"]]
+
+
+async def thread_of(platform: Platform, tenant: Tenant) -> list[str]:
+    """The ids of the messages that the tenant's only thread holds."""
+    async with platform.edge.client(tenant) as http:
+        (thread,) = (await http.get("/v1/threads")).json()["data"]
+        state = (await http.get(f"/v1/threads/{thread['id']}/state")).json()
+    return [message["id"] for message in state["messages"]]
+
+
+async def test_an_approval_is_asked_for_and_answered(
+    front_end: FrontEnd, tooled: Platform, tenant: Tenant, tmp_path: Path
+) -> None:
+    note = tmp_path / "note"
+    async with steering(tooled.model_server) as simulation:
+        await simulation.script(
+            {"tool_calls": [{"name": "note_approved", "arguments": {"file": str(note)}}], "contains": str(tmp_path)},
+            {"content": "It is noted.", "contains": str(tmp_path)},
+        )
+        asked = await front_end.turn(tooled, tenant, "approve", user(f"Note in {tmp_path}"), agent="react")
+        asked.must_be_lawful()
+        (interrupt,) = asked.interrupts
+        assert (interrupt["reason"], interrupt["metadata"]["dormouse"]["tool"]) == ("tool_call", "note_approved")
+        assert interrupt["responseSchema"]["properties"]["editedArgs"]
+        refused = await front_end.turn(tooled, tenant, "approve", user("Well?", "q2"), agent="react")
+        assert "pending interrupt" in (refused.failure or {})["message"]
+        assert not note.exists()
+        edited = {"file": str(note.with_suffix(".edited"))}
+        answer = {"interruptId": interrupt["id"], "status": "resolved"}
+        answer["payload"] = {"approved": True, "editedArgs": edited}
+        told = await front_end.turn(tooled, tenant, "approve", agent="react", resume=[answer])
+    told.must_be_lawful(calls=[interrupt["toolCallId"]])
+    assert told.interrupts == []
+    assert told.text == "It is noted."
+    assert "noted in note.edited" in told.of("TOOL_CALL_RESULT")["content"]
+    assert len(note.with_suffix(".edited").read_text().splitlines()) == 1
+    assert not note.exists()
+
+
+async def test_a_document_grows_in_the_state(front_end: FrontEnd, tooled: Platform, tenant: Tenant) -> None:
+    wish = user('Write a markdown list called "Winter" for moss and hazelnuts')
+    first = await front_end.turn(tooled, tenant, "canvas", wish, agent="canvas")
+    first.must_be_lawful()
+    ((name, document),) = first.state["artifacts"].items()
+    async with tooled.edge.client(tenant) as http:
+        kept = (await http.get(f"/v1/artifacts/{name}")).json()
+    assert "\n".join(document["lines"]) == kept["content"]
+    assert (document["title"], document["version"]) == (kept["title"], 1)
 
 
 async def test_thoughts_are_messages_of_their_own_and_no_part_of_what_is_said(

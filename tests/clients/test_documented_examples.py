@@ -25,10 +25,10 @@ def test_the_pages_hold_examples() -> None:
 
 
 @pytest.mark.parametrize(("language", "code"), EXAMPLES)
-async def test_the_example_runs(language: str, code: str, platform: Platform, tenant: Tenant) -> None:
+async def test_the_example_runs(language: str, code: str, tooled: Platform, tenant: Tenant) -> None:
     if language == "sh" and shutil.which("curl") is None:
         pytest.skip("the example was not tested: there is no curl here")
-    environment = {**os.environ, "DORMOUSE_URL": platform.edge.url, "DORMOUSE_API_KEY": tenant.api_key}
+    environment = {**os.environ, "DORMOUSE_URL": tooled.edge.url, "DORMOUSE_API_KEY": tenant.api_key}
     command = [sys.executable, "-c", code] if language == "python" else ["bash", "-euo", "pipefail", "-c", code]
     process = await asyncio.create_subprocess_exec(
         *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
@@ -38,5 +38,5 @@ async def test_the_example_runs(language: str, code: str, platform: Platform, te
     assert process.returncode == 0, complaints.decode()
     assert output.strip()
     assert b'"error":{' not in output
-    if language == "sh":
+    if "curl -sN" in code:
         assert output.count(b"run.finished") + output.count(b"[DONE]") >= 1

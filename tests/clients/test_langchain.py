@@ -9,6 +9,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr
 
+from tests.clients.simulation import steering
 from tests.stack import Platform, Tenant
 
 QUESTION = "What is a dormouse?"
@@ -94,6 +95,29 @@ async def test_tools_are_bound_called_and_answered(model: ChatOpenAI) -> None:
     final = await bound.ainvoke([question, asked, *results])
     assert "rains in Bonn" in final.text
     assert "rains in Paris" in final.text
+
+
+async def test_an_agent_with_tools_of_its_own_takes_those_of_the_client_too(tooled: Platform, tenant: Tenant) -> None:
+    question = HumanMessage(f"Calculate, and look at the sky over Bonn. {tenant.id}")
+    both = [{"name": "math", "arguments": {"operation": "evaluate", "expression": "17*23"}}]
+    both.append({"name": "get_weather", "arguments": {"city": "Bonn"}})
+    async with steering(tooled.model_server) as simulation:
+        await simulation.script(
+            {"content": "I look.", "tool_calls": both, "contains": tenant.id, "results": 0, "times": 2},
+            {"content": "It rains, and it is 391.", "contains": tenant.id, "results": 1, "times": 2},
+        )
+        bound = chat_model(tooled, tenant, "react").bind_tools([get_weather])
+        asked = await bound.ainvoke([question])
+        streamed = joined([chunk async for chunk in bound.astream([question])])
+        assert isinstance(asked, AIMessage)
+        for answer in (asked, streamed):
+            assert [(call["name"], call["args"]) for call in answer.tool_calls] == [("get_weather", {"city": "Bonn"})]
+            assert answer.response_metadata["finish_reason"] == "tool_calls"
+            assert answer.text == "I look."
+        results: list[ToolMessage] = [await get_weather.ainvoke(call) for call in asked.tool_calls]
+        final = await bound.ainvoke([question, asked, *results])
+        whole = joined([chunk async for chunk in bound.astream([question, asked, *results])])
+    assert final.text == whole.text == "It rains, and it is 391."
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])

@@ -38,7 +38,8 @@ from .settings import Settings
 
 DESCRIPTION = """\
 AI agents on your own GPUs, behind the protocols that clients already speak: OpenAI's Chat Completions, AG-UI 1.0, and \
-a native API for threads and runs that can be left and resumed.
+a native API for threads, runs that can be left, resumed and answered, and what agents write. The agents' tools are \
+also there for clients of MCP, at `/mcp`.
 
 Every answer carries `x-request-id`; every error has OpenAI's shape.
 """

@@ -1,8 +1,9 @@
 // Drives the unmodified @ag-ui/client: one command per line of stdin, one JSON answer per line of stdout.
 //
-// A command runs a turn of a conversation: {url, key, agent, thread, add: [messages], tools, abortAt, without}.
+// A command runs a turn of a conversation: {url, key, agent, thread, add: [messages], tools, resume, forwardedProps,
+// abortAt, without}.
 // `abortAt` leaves at the first event of that type; `without` hides that type from the client, which must object.
-// The answer holds what the front end saw: {events, messages, added, pending, raw, failure, warnings}.
+// The answer holds what the front end saw: {events, messages, added, pending, state, interrupts, raw, failure, warnings}.
 import { createInterface } from "node:readline";
 import { FilterToolCallsMiddleware, HttpAgent, verifyEvents } from "@ag-ui/client";
 import { from, lastValueFrom } from "rxjs";
@@ -28,13 +29,15 @@ async function turn(command) {
     onRunFailed: ({ error }) => void (seen.failure = failure(error)),
   };
   try {
-    const parameters = { tools: command.tools, context: command.context, runId: command.runId };
+    const { tools, context, runId, resume, forwardedProps } = command;
+    const parameters = { tools, context, runId, resume, forwardedProps };
     seen.added = (await agent.runAgent(parameters, watcher)).newMessages;
   } catch (error) {
     seen.failure = failure(error);
   }
   const raw = await agent.raw;
-  return { ...seen, messages: agent.messages, raw, warnings, verdict: await verdict(seen.events) };
+  const held = { messages: agent.messages, state: agent.state, interrupts: agent.pendingInterrupts };
+  return { ...seen, ...held, raw, warnings, verdict: await verdict(seen.events) };
 }
 
 function frontEnd({ url, key, agent: name, thread, without }) {
