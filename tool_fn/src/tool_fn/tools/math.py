@@ -25,6 +25,10 @@ _DESCRIPTION: Final = (
 )
 
 
+# Models write bounds and points as numbers as often as they write them as text.
+Value = Annotated[str, Meta(max_length=200)] | int | float
+
+
 class Math(Arguments):
     """What to work out."""
 
@@ -57,13 +61,11 @@ class Math(Arguments):
         str, Meta(description="The variable; several for solve: x, y. Not needed if there is one.", max_length=100)
     ] = ""
     values: Annotated[
-        dict[str, str], Meta(description="What to put in for names, such as {'x': '3'}.", max_length=20)
+        dict[str, Value], Meta(description="What to put in for names, such as {'x': '3'}.", max_length=20)
     ] = msgspec.field(default_factory=dict)
-    lower: Annotated[str, Meta(description="Lower bound of integrate, sum, product.", max_length=200)] = ""
-    upper: Annotated[str, Meta(description="Upper bound, such as n or oo.", max_length=200)] = ""
-    at: Annotated[
-        str, Meta(description="Point of limit and series; of differentiate to get a value.", max_length=200)
-    ] = ""
+    lower: Annotated[Value, Meta(description="Lower bound of integrate, sum, product.")] = ""
+    upper: Annotated[Value, Meta(description="Upper bound, such as n or oo.")] = ""
+    at: Annotated[Value, Meta(description="Point of limit and series; of differentiate to get a value.")] = ""
     direction: Annotated[Literal["both", "left", "right"], Meta(description="Side of a limit.")] = "both"
     order: Annotated[int, Meta(description="Of a derivative (1) or a series (6).", ge=0, le=30)] = 0
     to: Annotated[str, Meta(description="Unit to convert to, such as mph.", max_length=100)] = ""
@@ -78,6 +80,9 @@ def math_tool(workers: Workers, limit_s: float = _LIMIT_S) -> Tool:
     workers.declare(WORKER)
 
     async def run(arguments: Math, call: Call) -> str:
-        return (await workers.call(WORKER.name, msgspec.json.encode(arguments), limit_s)).decode()
+        request = msgspec.structs.asdict(arguments)
+        request |= {name: str(request[name]) for name in ("lower", "upper", "at")}
+        request["values"] = {name: str(value) for name, value in arguments.values.items()}
+        return (await workers.call(WORKER.name, msgspec.json.encode(request), limit_s)).decode()
 
     return typed_tool(name="math", description=_DESCRIPTION, input=Math, run=run, time_limit_s=limit_s + _SLACK_S)
