@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -201,6 +202,14 @@ def test_an_answer_from_results_is_continued_from_any_character() -> None:
     for cut in range(len(said.content) + 1):
         begun = {"role": "assistant", "content": said.content[:cut]}
         assert said.content[:cut] + say([*messages, begun]).content == said.content
+
+
+@pytest.mark.parametrize("piece", ["(", "[{", "1+", "a and ", "then ", "x,y\n", "“", "convert 1 a to ", "“a” with "])
+def test_a_request_that_means_nothing_is_read_quickly(piece: str) -> None:
+    request = piece * (20_000 // len(piece))
+    began = time.process_time()
+    say([SHELF, user(request)], [*CANVAS, *TOOLS])
+    assert time.process_time() - began < 1.0
 
 
 def test_an_artifact_is_written_when_one_is_asked_for() -> None:

@@ -57,15 +57,22 @@ _ALWAYS_SMALL = frozenset(
         "there these they this those to us was we were what when where which who why will with would you your"
     )
 )
+_SHORT = 1000
 _BOUNDARY = re.compile(r"(?<=[a-z])(?=[A-Z])|[_\-./:]+")
 
 
-@functools.lru_cache(maxsize=4096)
 def concepts(text: str) -> frozenset[str]:
     """What the words of `text` stand for; small words stand for nothing."""
+    return _remembered(text) if len(text) <= _SHORT else _concepts(text)
+
+
+def _concepts(text: str) -> frozenset[str]:
     return frozenset(
         _CONCEPT.get(found := stem(word), found) for word in words(text) if word not in _ALWAYS_SMALL and len(word) > 1
     )
+
+
+_remembered = functools.lru_cache(maxsize=4096)(_concepts)
 
 
 def name_words(name: str) -> str:

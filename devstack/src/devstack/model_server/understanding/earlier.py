@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import orjson
 from devstack.model_server.understanding.concepts import concepts, name_concepts
 
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
+_MOST_NUMBERS = 200
 _TELLING = ("result", "value", "answer", "total", "output")
 _FAILED = re.compile(
     r"^\W*(?:error|failed|failure|cannot|can't|could not|unknown tool|not allowed|invalid|the call (?:failed|was)"
@@ -111,7 +113,7 @@ def _numeric(value: object) -> bool:
 
 def _in_text(text: str, wanted: str) -> str:
     asked = concepts(wanted)
-    numbers = list(_NUMBER.finditer(text))
+    numbers = list(itertools.islice(_NUMBER.finditer(text), _MOST_NUMBERS))
     for found in numbers:
         if concepts(text[max(0, found.start() - 40) : found.start()].rpartition("\n")[2]) & asked:
             return found.group().replace(",", "")

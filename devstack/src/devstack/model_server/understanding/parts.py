@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from devstack.model_server.understanding.shielding import Shielded
 from devstack.model_server.words import words
 
+MOST_PIECES = 50
 _STAGE = re.compile(
     r"\s*[,;.]?\s*(?:\b(?:and\s+)?(?:then|afterwards|after that|finally)\b"
     r"|\band\s+(?=(?:use|take|with)\s+(?:that|it|this)\b))[,:]?\s+",
@@ -43,7 +44,10 @@ class Piece:
 
 
 def stages(request: str) -> list[list[Piece]]:
-    """The pieces of `request`: what "then" separates comes one after the other, the rest of a stage is side by side."""
+    """The pieces of `request`: what "then" separates comes one after the other, the rest of a stage is side by side.
+
+    At most 50 stages of 50 pieces.
+    """
     shielded = Shielded(request)
     found: list[list[Piece]] = []
     for stage in _STAGE.split(shielded.text):
@@ -51,8 +55,8 @@ def stages(request: str) -> list[list[Piece]]:
         for sentence in _SENTENCE.split(_BULLET.sub("", stage)):
             pieces += _pieces(sentence, shielded)
         if pieces:
-            found.append(pieces)
-    return found
+            found.append(pieces[:MOST_PIECES])
+    return found[:MOST_PIECES]
 
 
 def reference_in(text: str) -> re.Match[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 
@@ -41,6 +42,8 @@ _REPLACE = re.compile(
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _ORDINAL = re.compile(rf"\b({'|'.join(_ORDINALS)}) (?:derivative|order)\b", re.IGNORECASE)
 _VAGUE = concepts("number numbers value values integer first second third last given which")
+_MOST_NUMBERS = 100
+_NEAR = 40
 _LINES = re.compile(r"\blines? \d+\b", re.IGNORECASE)
 _LANGUAGES = {"german": "de", "french": "fr", "spanish": "es", "italian": "it", "english": "en", "dutch": "nl"}
 _WRAPPERS = (
@@ -87,9 +90,10 @@ class Sayings:
         if name == "order" and (ordinal := _ORDINAL.search(self.text)):
             return float(_ORDINALS.index(ordinal[1].lower()) + 1)
         asked = concepts(name_words(name)) | concepts(" ".join(words(description)[:6])) - _VAGUE
-        for found in _NUMBER.finditer(DATE.sub(" ", URL.sub(" ", self.text))):
-            before = self.text[: found.start()].split()[-2:]
-            after = self.text[found.end() :].split()[:2]
+        shown = DATE.sub(" ", URL.sub(" ", self.text))
+        for found in itertools.islice(_NUMBER.finditer(shown), _MOST_NUMBERS):
+            before = shown[max(0, found.start() - _NEAR) : found.start()].split()[-2:]
+            after = shown[found.end() : found.end() + _NEAR].split()[:2]
             if concepts(" ".join([*before, *after])) & asked:
                 return float(found.group())
             if "top" in [word.lower() for word in before] and {"limit", "max", "count", "rows"} & set(
