@@ -17,7 +17,7 @@ _MOST_NUMBERS = 200
 _TELLING = ("result", "value", "answer", "total", "output")
 _FAILED = re.compile(
     r"^\W*(?:error|failed|failure|cannot|can't|could not|unknown tool|not allowed|invalid|the call (?:failed|was)"
-    r"|rejected|timed? ?out|there (?:is|are) no\b|no (?:such|results?|provider|documents?))"
+    r"|rejected|timed? ?out|there (?:is|are) no\b|no (?:such|provider))"
     r"|\b(?:is not a tool|did not work|went wrong|rejected this call|was not run\.|was rejected|runs only when)",
     re.IGNORECASE,
 )
