@@ -1,0 +1,1 @@
+"""From texts to vectors: batches, the cache, the models."""

@@ -1,0 +1,41 @@
+"""The collaborators that embed_fn's calls share.
+
+This is the one place for a new collaborator: a field of `Means`, and its opening in `open_means`. To open one costs
+nothing: it connects, starts processes and imports what is heavy when a call first needs it.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from dormouse_runtime.metrics import Collector
+
+from embed_fn.embedding.embedder import ModelEmbedder
+from embed_fn.embedding.port import Embedder
+from embed_fn.ollama.client import OllamaClient, Timeouts
+from embed_fn.postgres import Postgres
+from embed_fn.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Handed to all calls. collectors: what Prometheus shows of them."""
+
+    settings: Settings
+    postgres: Postgres
+    ollama: OllamaClient
+    embedder: Embedder
+    collectors: Sequence[Collector] = ()
+
+
+@asynccontextmanager
+async def open_means(settings: Settings) -> AsyncIterator[Means]:
+    """Opens the collaborators and closes them again, the last one first."""
+    async with AsyncExitStack() as stack:
+        postgres = Postgres(settings.postgres_url)
+        stack.push_async_callback(postgres.aclose)
+        timeouts = Timeouts(settings.model_connect_timeout_s, settings.model_read_timeout_s)
+        ollama = await stack.enter_async_context(OllamaClient.open(settings.ollama_url, timeouts))
+        embedder = ModelEmbedder(ollama, settings)
+        stack.push_async_callback(embedder.aclose)
+        yield Means(settings, postgres, ollama, embedder)

@@ -1,0 +1,85 @@
+"""The settings of embed_fn, read from the environment once at start."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from dormouse_runtime.settings import Environment, SettingsError
+
+_DEFAULT_OLLAMA_PORT = 11434
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Times in seconds.
+
+    ollama_url: no slash at its end. postgres_url: empty: no documents, and nothing is cached beyond this process.
+    embed_model: empty for the first installed one that embeds. deep_model: what rewrites questions and ranks passages;
+    empty for the first installed one that can answer. batch_inputs, batch_tokens: the most that one request to the
+    model server holds; tokens are estimated. cache_bytes: vectors kept in memory. cache_days: how long unused ones are
+    kept in Postgres. model_read_timeout_s: how long the model server may take for one request.
+    """
+
+    ollama_url: str
+    postgres_url: str = ""
+    embed_model: str = ""
+    deep_model: str = ""
+    batch_inputs: int = 64
+    batch_tokens: int = 16_384
+    cache_bytes: int = 32 * _MIB
+    cache_days: int = 30
+    model_connect_timeout_s: float = 5.0
+    model_read_timeout_s: float = 120.0
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """Raises SettingsError, which names the variable."""
+        env = Environment(environ)
+        return cls(
+            ollama_url=_ollama_url(env.text("OLLAMA_HOST", "127.0.0.1")),
+            postgres_url=_postgres_url(env.text("DORMOUSE_POSTGRES_URL", "")),
+            embed_model=env.text("DORMOUSE_EMBED_MODEL", ""),
+            deep_model=env.text("DORMOUSE_DEEP_MODEL", ""),
+            batch_inputs=env.integer("DORMOUSE_EMBED_BATCH_INPUTS", 64, least=1, most=2048),
+            batch_tokens=env.integer("DORMOUSE_EMBED_BATCH_TOKENS", 16_384, least=1),
+            cache_bytes=env.integer("DORMOUSE_EMBED_CACHE_MB", 32, most=4096) * _MIB,
+            cache_days=env.integer("DORMOUSE_EMBED_CACHE_DAYS", 30, least=1, most=3650),
+            model_connect_timeout_s=env.seconds("DORMOUSE_MODEL_CONNECT_TIMEOUT_S", 5, least=0.01),
+            model_read_timeout_s=env.seconds("DORMOUSE_MODEL_READ_TIMEOUT_S", 120, least=0.01),
+        )
+
+
+def _postgres_url(text: str) -> str:
+    if text and not text.startswith(("postgresql://", "postgres://")):
+        raise SettingsError("DORMOUSE_POSTGRES_URL: wants a URL that begins with postgresql://")
+    return text
+
+
+def _ollama_url(text: str) -> str:
+    """Reads OLLAMA_HOST as Ollama's own clients do: host, host:port or URL; 0.0.0.0 stands for this machine."""
+    scheme, has_scheme, rest = text.rstrip("/").partition("://")
+    if not has_scheme:
+        scheme, rest = "http", scheme
+    problem = f"OLLAMA_HOST={text!r}: wants a host, host:port or http(s) URL"
+    if scheme not in ("http", "https"):
+        raise SettingsError(problem)
+    try:
+        parts = urlsplit(f"//{rest}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise SettingsError(problem) from error
+    if port is None:
+        port = {"http": 80, "https": 443}[scheme] if has_scheme else _DEFAULT_OLLAMA_PORT
+    return f"{scheme}://{_reachable(host or '127.0.0.1')}:{port}{parts.path.rstrip('/')}"
+
+
+def _reachable(host: str) -> str:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+    return f"[{address}]" if address.version == 6 else str(address)
