@@ -1,5 +1,7 @@
 """What the rest of embed_fn asks of embeddings."""
 
+from __future__ import annotations
+
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field

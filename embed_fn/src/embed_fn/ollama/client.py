@@ -1,5 +1,7 @@
 """Talks to Ollama over HTTP: embeddings, short answers in JSON, and what models there are."""
 
+from __future__ import annotations
+
 import asyncio
 import logging
 from array import array
@@ -47,7 +49,7 @@ class OllamaClient:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, timeouts: Timeouts) -> AsyncIterator["OllamaClient"]:
+    async def open(cls, url: str, timeouts: Timeouts) -> AsyncIterator[OllamaClient]:
         """A client with a connection pool of its own, without a limit: who calls limits the calls."""
         connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=10, keepalive_timeout=_KEEPALIVE_S)
         async with aiohttp.ClientSession(
