@@ -10,8 +10,8 @@ MIB: Final = 1 << 20
 class WorkerKind:
     """One kind of child process.
 
-    `module` is what the child imports, by its full name. It has `handle(request: bytes) -> bytes`, called for one
-    request at a time; a ToolError that it raises reaches the caller as such. It may have `prepare() -> None`, called
+    `module` is what the child imports, by its full name. It has `handle(request: bytes) -> bytes`, called on the
+    main thread for one request at a time; a ToolError that it raises reaches the caller as such. It may have `prepare() -> None`, called
     once before the child is confined: the last moment to open a file, import a module or start a thread. Afterwards no
     file can be opened at all, so an import that a library puts off fails in `handle`: import it in `prepare`, or use
     the library once.
