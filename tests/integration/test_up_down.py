@@ -145,7 +145,7 @@ async def test_up_answers_again_and_again_and_down_leaves_nothing(checkout: Chec
     status = json.loads(output)
     assert (code, status["state"]) == (0, "ready")
     assert {process["name"] for process in status["processes"]} == {
-        *("postgres", "valkey", "model_server", "tool_fn", "agent_fn", "edge")
+        *("postgres", "valkey", "model_server", "embed_fn", "tool_fn", "agent_fn", "edge")
     }
     assert {process["status"] for process in status["processes"]} == {"running"}
 
@@ -203,7 +203,7 @@ async def test_two_run_side_by_side_on_servers_that_exist(stack: Stack, fleet: F
     assert "model sim: fetched" in output
     assert "sim is the default" in output
     assert "row-level security" not in output
-    assert checkout.pids.keys() == {"supervisor", "tool_fn", "agent_fn", "edge"}
+    assert checkout.pids.keys() == {"supervisor", "embed_fn", "tool_fn", "agent_fn", "edge"}
     assert not (checkout.home / "postgres").exists()
     assert await checkout.answer()
 

@@ -14,7 +14,19 @@ Every process dies with the test session, also when that is killed with SIGKILL.
 
 from tests.stack.database import Database, Tenant
 from tests.stack.fleet import Fleet
-from tests.stack.server import AgentFn, Edge, ModelServer, Server, ToolFn
+from tests.stack.server import AgentFn, Edge, EmbedFn, ModelServer, Server, ToolFn
 from tests.stack.session import Platform, Stack
 
-__all__ = ["AgentFn", "Database", "Edge", "Fleet", "ModelServer", "Platform", "Server", "Stack", "Tenant", "ToolFn"]
+__all__ = [
+    "AgentFn",
+    "Database",
+    "Edge",
+    "EmbedFn",
+    "Fleet",
+    "ModelServer",
+    "Platform",
+    "Server",
+    "Stack",
+    "Tenant",
+    "ToolFn",
+]

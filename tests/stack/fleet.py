@@ -14,6 +14,7 @@ from devstack.services import (
     Program,
     agent_fn_program,
     edge_program,
+    embed_fn_program,
     model_server_program,
     provider_server_program,
     tool_fn_program,
@@ -21,7 +22,7 @@ from devstack.services import (
 from devstack.valkey import Valkey
 
 from tests.stack.database import Database
-from tests.stack.server import AgentFn, Edge, ModelServer, Server, ToolFn
+from tests.stack.server import AgentFn, Edge, EmbedFn, ModelServer, Server, ToolFn
 
 if TYPE_CHECKING:
     from tests.stack.session import Stack
@@ -98,17 +99,38 @@ class Fleet:
         )
         return await self._start(AgentFn(*self._named("agent_fn", program, env)), ready=ready)
 
+    async def embed_fn(
+        self,
+        model_server: ModelServer | str,
+        *,
+        env: Mapping[str, str] | None = None,
+        database: Database | None = None,
+        address: str = "",
+        ready: bool = True,
+    ) -> EmbedFn:
+        """embed_fn on a model server, or on any URL that is to be one."""
+        program = embed_fn_program(
+            self.stack.environment,
+            listen=address or self.address(),
+            metrics_listen=self.address(),
+            trusted_keys=self.stack.credentials.trusted_keys,
+            postgres_url=(database or self.stack.database).url,
+            ollama_host=model_server if isinstance(model_server, str) else model_server.url,
+        )
+        return await self._start(EmbedFn(*self._named("embed_fn", program, env)), ready=ready)
+
     async def tool_fn(
         self,
         *,
         config: Path | str = "",
         folder: Path | str = "",
+        embed: EmbedFn | str = "",
         env: Mapping[str, str] | None = None,
         database: Database | None = None,
         address: str = "",
         ready: bool = True,
     ) -> ToolFn:
-        """tool_fn with an operator's configuration file and folder of tools, where given."""
+        """tool_fn with an operator's configuration file and folder of tools, and an embed_fn, where given."""
         chosen = {"DORMOUSE_TOOLS_CONFIG": str(config), "DORMOUSE_TOOLS_PATH": str(folder)}
         program = tool_fn_program(
             {**self.stack.environment, **chosen, **(env or {})},
@@ -116,6 +138,7 @@ class Fleet:
             metrics_listen=self.address(),
             trusted_keys=self.stack.credentials.trusted_keys,
             postgres_url=(database or self.stack.database).url,
+            embed_target=embed if isinstance(embed, str) else embed.address,
         )
         return await self._start(ToolFn(*self._named("tool_fn", program, env)), ready=ready)
 
@@ -129,12 +152,13 @@ class Fleet:
         agent_fn: AgentFn | str,
         *,
         tools: ToolFn | str = "",
+        embed: EmbedFn | str = "",
         env: Mapping[str, str] | None = None,
         database: Database | None = None,
         valkey: Valkey | str | None = None,
         ready: bool = True,
     ) -> Edge:
-        """One replica of the edge; `agent_fn`, `tools` and `valkey` may be addresses where nothing listens."""
+        """One replica of the edge; `agent_fn`, `tools`, `embed`, `valkey` may be addresses where nothing listens."""
         redis = valkey or self.stack.valkey
         program = edge_program(
             self.stack.environment,
@@ -146,6 +170,7 @@ class Fleet:
             postgres_url=(database or self.stack.database).url,
             redis_url=redis if isinstance(redis, str) else redis.url,
             tool_target=tools if isinstance(tools, str) else tools.address,
+            embed_target=embed if isinstance(embed, str) else embed.address,
         )
         return await self._start(Edge(*self._named("edge", program, env)), ready=ready)
 
@@ -155,12 +180,16 @@ class Fleet:
         count: int,
         *,
         tools: ToolFn | str = "",
+        embed: EmbedFn | str = "",
         env: Mapping[str, str] | None = None,
         database: Database | None = None,
         valkey: Valkey | str | None = None,
     ) -> list[Edge]:
         """Several replicas, started side by side."""
-        starts = (self.edge(agent_fn, tools=tools, env=env, database=database, valkey=valkey) for _ in range(count))
+        starts = (
+            self.edge(agent_fn, tools=tools, embed=embed, env=env, database=database, valkey=valkey)
+            for _ in range(count)
+        )
         return list(await asyncio.gather(*starts))
 
     async def valkey(self, *, persist: bool = True) -> Valkey:

@@ -123,6 +123,10 @@ class ToolFn(Function):
     """The tools."""
 
 
+class EmbedFn(Function):
+    """Embeddings, documents and search."""
+
+
 class Edge(Server):
     listen_variable = "DORMOUSE_EDGE_LISTEN"
 

@@ -20,6 +20,7 @@ _WIRING = frozenset({
     *("DORMOUSE_APP_ROLE", "DORMOUSE_SERVICE_KEY", "DORMOUSE_TRUSTED_KEYS", "DORMOUSE_KEY_PEPPER"),
     *("DORMOUSE_LISTEN", "DORMOUSE_METRICS_LISTEN", "DORMOUSE_EDGE_LISTEN", "DORMOUSE_AGENT_TARGET"),
     *("DORMOUSE_TOOL_TARGET", "DORMOUSE_TOOLS_CONFIG", "DORMOUSE_TOOLS_PATH", "DORMOUSE_REPLICA_ID"),
+    "DORMOUSE_EMBED_TARGET",
 })  # fmt: skip
 # In the configuration of the tools, a field that ends in _env names a variable; this one is a default.
 _NAMED_VARIABLE = re.compile(r"\w_env[\"']?\s*:\s*[\"']?([A-Za-z_][A-Za-z0-9_]*)")
@@ -63,12 +64,39 @@ def agent_fn_program(
     return Program(_module("agent_fn"), env)
 
 
+def embed_fn_program(
+    environ: Mapping[str, str],
+    *,
+    listen: str,
+    metrics_listen: str,
+    trusted_keys: Path,
+    postgres_url: str,
+    ollama_host: str,
+) -> Program:
+    """Embeddings, documents and search."""
+    env = _settings(environ) | {
+        "DORMOUSE_LISTEN": listen,
+        "DORMOUSE_METRICS_LISTEN": metrics_listen,
+        "DORMOUSE_TRUSTED_KEYS": str(trusted_keys),
+        "DORMOUSE_POSTGRES_URL": postgres_url,
+        "OLLAMA_HOST": ollama_host,
+    }
+    return Program(_module("embed_fn"), env)
+
+
 def tool_fn_program(
-    environ: Mapping[str, str], *, listen: str, metrics_listen: str, trusted_keys: Path, postgres_url: str
+    environ: Mapping[str, str],
+    *,
+    listen: str,
+    metrics_listen: str,
+    trusted_keys: Path,
+    postgres_url: str,
+    embed_target: str = "",
 ) -> Program:
     """The tools, as DORMOUSE_TOOLS_CONFIG and DORMOUSE_TOOLS_PATH want them; relative paths begin where we run.
 
-    Of the person's environment they get the variables that the configuration names, and no others.
+    Of the person's environment they get the variables that the configuration names, and no others. Without an
+    `embed_target` they reach no documents.
     """
     env = _settings(environ) | {
         "DORMOUSE_LISTEN": listen,
@@ -79,6 +107,8 @@ def tool_fn_program(
     for name in ("DORMOUSE_TOOLS_CONFIG", "DORMOUSE_TOOLS_PATH"):
         if environ.get(name):
             env[name] = os.path.abspath(environ[name])  # noqa: PTH100  (keeps symbolic links)
+    if embed_target:
+        env["DORMOUSE_EMBED_TARGET"] = embed_target
     named = _named_variables(env.get("DORMOUSE_TOOLS_CONFIG", ""))
     return Program(_module("tool_fn"), {name: environ[name] for name in named if name in environ} | env)
 
@@ -94,6 +124,7 @@ def edge_program(
     postgres_url: str,
     redis_url: str,
     tool_target: str = "",
+    embed_target: str = "",
     replica_id: str = "",
 ) -> Program:
     """One replica of the edge."""
@@ -108,6 +139,8 @@ def edge_program(
     }
     if tool_target:
         env["DORMOUSE_TOOL_TARGET"] = tool_target
+    if embed_target:
+        env["DORMOUSE_EMBED_TARGET"] = embed_target
     if replica_id:
         env["DORMOUSE_REPLICA_ID"] = replica_id
     return Program(_module("edge"), env)

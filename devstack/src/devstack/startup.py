@@ -14,7 +14,14 @@ from devstack.home import Home, State
 from devstack.ollama import DEFAULT, ModelServer, base_url
 from devstack.ports import HOST, holder, internal_port, is_free
 from devstack.postgres import APPLICATION, OWNER, Postgres
-from devstack.services import Program, agent_fn_program, edge_program, model_server_program, tool_fn_program
+from devstack.services import (
+    Program,
+    agent_fn_program,
+    edge_program,
+    embed_fn_program,
+    model_server_program,
+    tool_fn_program,
+)
 from devstack.settings import DEFAULT_PORT, Settings
 from devstack.terminal import Report
 from devstack.units import PostgresUnit, ServiceUnit, Unit, ValkeyUnit
@@ -65,15 +72,19 @@ class Startup:
         edge_ports = self._edge_ports()
         agent_target = f"{HOST}:{self._port('agent_fn')}"
         tool_target = f"{HOST}:{self._port('tool_fn')}"
+        embed_target = f"{HOST}:{self._port('embed_fn')}"
         async with asyncio.TaskGroup() as group:
             server = group.create_task(self._start_postgres())
             database = group.create_task(self._prepare(server))
             redis_url = group.create_task(self._start_valkey())
             ollama_url = group.create_task(self._start_model_server())
-            group.create_task(self._start_tool_fn(server, tool_target))
+            group.create_task(self._start_embed_fn(server, ollama_url, embed_target))
+            group.create_task(self._start_tool_fn(server, tool_target, embed_target))
             group.create_task(self._start_agent_fn(server, ollama_url, agent_target, tool_target))
             edges = [
-                group.create_task(self._start_edge(number, port, database, redis_url, agent_target, tool_target))
+                group.create_task(
+                    self._start_edge(number, port, database, redis_url, agent_target, tool_target, embed_target)
+                )
                 for number, port in enumerate(edge_ports, 1)
             ]
         for edge in edges:
@@ -176,13 +187,27 @@ class Startup:
         await server.pull(model, lambda done, total: self._report.bar(model, done, total))
         self._report.step(f"model {model}: fetched ({time.monotonic() - started:.1f} s)")
 
-    async def _start_tool_fn(self, server: asyncio.Task[Databases], listen: str) -> None:
+    async def _start_embed_fn(
+        self, server: asyncio.Task[Databases], ollama_url: asyncio.Task[str], listen: str
+    ) -> None:
+        program = embed_fn_program(
+            self._environ,
+            listen=listen,
+            metrics_listen=f"{HOST}:{self._port('embed_fn metrics')}",
+            trusted_keys=self._credentials.trusted_keys,
+            postgres_url=(await server).application_url,
+            ollama_host=await ollama_url,
+        )
+        await self._keep(self._service("embed_fn", program), "embed_fn")
+
+    async def _start_tool_fn(self, server: asyncio.Task[Databases], listen: str, embed_target: str) -> None:
         program = tool_fn_program(
             self._environ,
             listen=listen,
             metrics_listen=f"{HOST}:{self._port('tool_fn metrics')}",
             trusted_keys=self._credentials.trusted_keys,
             postgres_url=(await server).application_url,
+            embed_target=embed_target,
         )
         await self._keep(self._service("tool_fn", program), "tool_fn")
 
@@ -209,6 +234,7 @@ class Startup:
         redis_url: asyncio.Task[str],
         agent_target: str,
         tool_target: str,
+        embed_target: str,
     ) -> str:
         name = "edge" if number == 1 else f"edge-{number}"
         program = edge_program(
@@ -221,6 +247,7 @@ class Startup:
             postgres_url=(await database).application_url,
             redis_url=await redis_url,
             tool_target=tool_target,
+            embed_target=embed_target,
         )
         await self._keep(self._service(name, program), name)
         return f"http://{HOST}:{port}"

@@ -15,7 +15,7 @@ from devstack.terminal import Report
 from devstack.units import Unit
 
 # In this order, and what stands in one group at the same time: nobody loses a peer that it still needs.
-STOP_ORDER = (("edge",), ("agent_fn",), ("tool_fn",), ("model_server", "valkey", "postgres"))
+STOP_ORDER = (("edge",), ("agent_fn",), ("tool_fn",), ("embed_fn",), ("model_server", "valkey", "postgres"))
 
 
 class Supervisor:

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     """gRPC target of agent_fn, for instance 127.0.0.1:8081 or dns:///agent-fn:80."""
     tool_target: str | None = None
     """gRPC target of tool_fn, for instance 127.0.0.1:8082 or dns:///tool-fn:80. None: there are no tools."""
+    embed_target: str | None = None
+    """gRPC target of embed_fn, for instance 127.0.0.1:8083 or dns:///embed-fn:80. None: no embeddings, no documents."""
     mcp_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
     """Origins of web pages that may use /mcp, for instance https://inspector.example.org, separated by commas. A
     request from any other page is refused, so that no page can reach a server on its visitor's own network."""
