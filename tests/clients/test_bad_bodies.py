@@ -52,6 +52,9 @@ THREAD_RUN = Surface("POST", "/v1/threads/{thread}/runs", RUN.body, RUN.said)
 THREAD = Surface("POST", "/v1/threads", {"metadata": {"a": "b"}}, ("metadata", "a"))
 CHANGES = Surface("PATCH", "/v1/threads/{thread}", THREAD.body, THREAD.said)
 
+RESUME = Surface("POST", f"/v1/runs/run_{'a' * 24}/resume", {})
+RESTORE = Surface("POST", f"/v1/artifacts/art_{'a' * 24}/restore", {})
+
 SURFACES = (CHAT, AGUI, RUN, THREAD_RUN, THREAD, CHANGES)
 RUNS = (CHAT, AGUI, RUN, THREAD_RUN)
 on_every_surface = pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.path)
@@ -113,6 +116,16 @@ async def test_a_body_that_is_not_there_is_refused(sender: Sender, surface: Surf
     assert "empty" in error_of(await sender.send(surface, b""), 400)["message"]
     error_of(await sender.send(surface, b"{}"), 400)
     error_of(await sender.send(surface, b"   "), 400)
+
+
+@pytest.mark.parametrize("surface", [RESUME, RESTORE], ids=lambda surface: surface.path)
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"null", b"{}", b'{"answers": {}}', b'{"answers": {"": 1}}', b'{"answers": [1]}', b"\xff",
+     b'{"version": 0}', b'{"version": 1.5}', b'{"version": "1"}', b'{"version": 1e400}'],
+)  # fmt: skip
+async def test_what_is_no_answer_and_no_version_is_refused(sender: Sender, surface: Surface, body: bytes) -> None:
+    error_of(await sender.send(surface, body), 400)
 
 
 @on_every_surface

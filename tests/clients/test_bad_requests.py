@@ -12,6 +12,8 @@ from tests.stack import Platform, Stack, Tenant
 
 UNKNOWN_RUN = "run_" + "a" * 24
 UNKNOWN_THREAD = "thread_" + "a" * 24
+UNKNOWN_ARTIFACT = "art_" + "a" * 24
+ANSWERS = {"answers": {"x": {"action": "approve"}}}
 INPUT = {"input": {"messages": [{"role": "user", "content": "Hi"}]}}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "PROPFIND")
 
@@ -68,7 +70,10 @@ def agui(thread: str, text: str = "Hi") -> dict[str, Any]:
         ("GET", "/v1/runs/{run}", None),
         ("GET", "/v1/runs/{run}/events", None),
         ("GET", "/v1/runs/{run}/events?after=3", None),
+        ("GET", "/v1/runs/{run}/trace", None),
+        ("GET", "/v1/runs/{run}/trace?format=text", None),
         ("POST", "/v1/runs/{run}/cancel", None),
+        ("POST", "/v1/runs/{run}/resume", ANSWERS),
         ("GET", "/v1/threads/{thread}", None),
         ("GET", "/v1/threads/{thread}/state", None),
         ("GET", "/v1/threads/{thread}/runs", None),
@@ -140,6 +145,12 @@ NO_IDS = (
 async def test_an_id_that_cannot_be_one_is_not_found(http: httpx.AsyncClient, name: str) -> None:
     for path in ("/v1/runs/{}", "/v1/runs/{}/events", "/v1/threads/{}", "/v1/threads/{}/state", "/v1/threads/{}/runs"):
         error_of(Answer.of(await http.get(path.format(name))), 404)
+    for path in ("", "/versions", "/versions/1", "/compare?from=1", "/content"):
+        error_of(Answer.of(await http.get(f"/v1/artifacts/{name}{path}")), 404)
+    error_of(Answer.of(await http.post(f"/v1/artifacts/{name}/restore", json={"version": 1})), 404)
+    error_of(Answer.of(await http.get(f"/v1/agents/{name}")), 404)
+    error_of(Answer.of(await http.get(f"/v1/runs/{name}/trace")), 404)
+    error_of(Answer.of(await http.post(f"/v1/runs/{name}/resume", json=ANSWERS)), 404)
     error_of(Answer.of(await http.post(f"/v1/runs/{name}/cancel")), 404)
     error_of(Answer.of(await http.post(f"/v1/threads/{name}/runs", json=INPUT)), 404)
     error_of(Answer.of(await http.patch(f"/v1/threads/{name}", json={"metadata": {}})), 404)
@@ -197,7 +208,7 @@ NO_PAGES = (
 )
 
 
-@pytest.mark.parametrize("path", ["/v1/runs", "/v1/threads", "/v1/threads/{thread}/runs"])
+@pytest.mark.parametrize("path", ["/v1/runs", "/v1/threads", "/v1/threads/{thread}/runs", "/v1/artifacts"])
 @pytest.mark.parametrize("query", NO_PAGES, ids=lambda query: query[:14])
 async def test_a_page_that_cannot_be_is_refused(
     http: httpx.AsyncClient, own: Belongings, path: str, query: str
@@ -210,7 +221,7 @@ async def test_a_page_that_cannot_be_is_refused(
     "query", ["after=%00", "after=x", "after=", "after=%FF", "after=" + UNKNOWN_RUN, "x=%00&%FF=%"]
 )
 async def test_a_page_behind_what_is_not_there_is_empty(http: httpx.AsyncClient, query: str) -> None:
-    for path in ("/v1/runs", "/v1/threads"):
+    for path in ("/v1/runs", "/v1/threads", "/v1/artifacts"):
         response = await http.get(f"{path}?{query}")
         assert response.status_code == 200
         assert query.startswith("x=") or response.json()["data"] == []
@@ -227,7 +238,8 @@ async def test_a_wrong_method_is_refused_and_the_right_ones_named(
     document = (await http.get("/openapi.json")).json()
     for template, operations in document["paths"].items():
         allowed = {method.upper() for method in operations}
-        path = template.format(model="chat", agent_id="chat", component="redis", thread_id=own.thread, run_id=own.run)
+        names = {"thread_id": own.thread, "run_id": own.run, "artifact_id": UNKNOWN_ARTIFACT, "version": 1}
+        path = template.format(model="chat", agent_id="chat", component="redis", **names)
         for method in METHODS:
             if method in allowed:
                 continue
