@@ -17,6 +17,7 @@ from .agents import AgentDirectory
 from .artifacts import ArtifactStore, open_artifacts
 from .auth.authenticator import Authenticator
 from .database import Database
+from .embed_client import EmbedClient
 from .health import Health
 from .lifecycle import Lifecycle
 from .mcp.endpoint import McpEndpoint
@@ -35,6 +36,7 @@ class Services:
     authenticator: Authenticator
     agents: AgentDirectory
     tools: ToolClient
+    embed: EmbedClient
     threads: ThreadStore
     runs: RunEngine
     artifacts: ArtifactStore
@@ -63,8 +65,9 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         issuer = TokenIssuer.from_file(settings.service_key)
         agents = AgentDirectory(channel, issuer)
         stack.push_async_callback(agents.close)
-        tools = ToolClient(_open_tools(settings, stack), issuer)
+        tools = ToolClient(_open_function(settings.tool_target, stack), issuer)
         stack.push_async_callback(tools.close)
+        embed = EmbedClient(_open_function(settings.embed_target, stack), issuer)
         artifacts = await stack.enter_async_context(open_artifacts(database, settings.redis_url))
         engine_settings = EngineSettings(
             redis_url=settings.redis_url,
@@ -94,6 +97,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
                 authenticator=authenticator,
                 agents=agents,
                 tools=tools,
+                embed=embed,
                 threads=ThreadStore(database),
                 runs=runs,
                 artifacts=artifacts,
@@ -107,10 +111,10 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             await runs.drain(lifecycle.grace_left())
 
 
-def _open_tools(settings: Settings, stack: AsyncExitStack) -> grpc.aio.Channel | None:
-    if settings.tool_target is None:
+def _open_function(target: str | None, stack: AsyncExitStack) -> grpc.aio.Channel | None:
+    if target is None:
         return None
-    channel = open_channel(settings.tool_target)
+    channel = open_channel(target)
     stack.push_async_callback(channel.close)
     return channel
 

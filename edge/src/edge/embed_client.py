@@ -1,0 +1,83 @@
+"""embed_fn as the edge calls it, on behalf of a caller."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import grpc
+from dormouse.common.v1.error_pb2 import ErrorReason
+from dormouse.embed.v1.embed_service_pb2 import EmbedRequest, EmbedResponse
+from dormouse.embed.v1.embed_service_pb2_grpc import EmbedServiceStub
+from dormouse_runtime.client import Metadata, call_metadata
+from dormouse_runtime.errors import DETAILS_KEY, DormouseError, from_rpc_error
+from dormouse_runtime.identity import TokenIssuer
+
+from .auth.authenticator import Caller
+
+if TYPE_CHECKING:
+    from dormouse.embed.v1.embed_service_pb2_grpc import EmbedServiceAsyncStub
+
+FUNCTION: Final = "embed_fn"
+SCOPES: Final = ("documents",)
+
+EMBED_TIMEOUT_S: Final = 300.0
+"""For a request of the largest size on a slow machine."""
+
+# A process that dies in mid-call shows as one of these, by chance.
+_BROKEN: Final = frozenset((grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN))
+
+
+class EmbedClient:
+    """EmbedService with tokens of the caller's tenant and user. Nothing is repeated here: embed_fn does so itself."""
+
+    def __init__(self, channel: grpc.aio.Channel | None, issuer: TokenIssuer) -> None:
+        """channel: None where there is no embed_fn; every call then fails with FUNCTION_UNAVAILABLE."""
+        self._stub = None if channel is None else EmbedServiceStub(channel)
+        self._issuer = issuer
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether there is an embed_fn at all."""
+        return self._stub is not None
+
+    @property
+    def stub(self) -> "EmbedServiceAsyncStub":
+        """For calls that need more than a method here. They pass `metadata`, a timeout, and `translate` errors."""
+        if self._stub is None:
+            raise DormouseError(
+                ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE,
+                "This platform has no embeddings and no documents.",
+                retryable=False,
+            )
+        return self._stub
+
+    def metadata(self, caller: Caller, request_id: str = "", *, scopes: Sequence[str] = SCOPES) -> Metadata:
+        """What a call in the caller's name carries."""
+        token = self._issuer.mint(audience=FUNCTION, tenant=caller.tenant, user=caller.user, scopes=scopes)
+        return call_metadata(token, request_id)
+
+    async def embed(
+        self, caller: Caller, inputs: Sequence[str], *, model: str = "", dimensions: int = 0, request_id: str = ""
+    ) -> EmbedResponse:
+        """The inputs' embeddings, in order; one that failed has its `error`. Being cancelled cancels the call.
+
+        model: empty for the platform's. dimensions: 0 for the model's own. Errors: what embed_fn says;
+        FUNCTION_UNAVAILABLE when it breaks off.
+        """
+        request = EmbedRequest(model=model, inputs=inputs, dimensions=dimensions)
+        try:
+            answer: EmbedResponse = await self.stub.Embed(
+                request, timeout=EMBED_TIMEOUT_S, metadata=self.metadata(caller, request_id)
+            )
+        except grpc.aio.AioRpcError as error:
+            raise translate(error) from error
+        return answer
+
+
+def translate(error: grpc.aio.AioRpcError) -> DormouseError:
+    """What a failed call says; a process that died in the middle of it is FUNCTION_UNAVAILABLE."""
+    is_embed_fns_own_word = any(key == DETAILS_KEY for key, _ in error.trailing_metadata() or ())
+    if error.code() in _BROKEN and not is_embed_fns_own_word:
+        return DormouseError(
+            ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE, "The embedding function broke off the call."
+        )
+    return from_rpc_error(error)
