@@ -212,6 +212,16 @@ def test_a_request_that_means_nothing_is_read_quickly(piece: str) -> None:
     assert time.process_time() - began < 1.0
 
 
+def test_a_schema_that_refers_to_itself_is_filled_as_far_as_the_request_goes() -> None:
+    names = ["left", "right", "up", "down"]
+    node = {"type": "object", "properties": {name: {"$ref": "#/$defs/node"} for name in names}}
+    nodes = {name: {"type": "array", "items": {"$ref": "#/$defs/node"}} for name in names}
+    parameters = {"type": "object", "properties": nodes, "$defs": {"node": node}}
+    tree = {"type": "function", "function": {"name": "grow_tree", "description": "", "parameters": parameters}}
+    ((name, _),) = calls("Please grow a tree", [tree])
+    assert name == "grow_tree"
+
+
 def test_an_artifact_is_written_when_one_is_asked_for() -> None:
     ((name, arguments),) = calls("Write a Python function that adds two numbers", CANVAS)
     assert (name, arguments["media_type"]) == ("create_artifact", "text/x-python")

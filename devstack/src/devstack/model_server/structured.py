@@ -14,11 +14,11 @@ from devstack.model_server.schema_shapes import kind_of, properties_of, resolved
 from devstack.model_server.understanding.choice import arguments_for, spelled_out, wanted_calls
 from devstack.model_server.understanding.concepts import concepts
 from devstack.model_server.understanding.earlier import Result, says_nothing
+from devstack.model_server.understanding.finders import PROPER
 from devstack.model_server.understanding.intents import intents_of
 from devstack.model_server.understanding.material import Noted, done, labelled, listed_tools, section, without_notes
 from devstack.model_server.understanding.offers import Offer
 from devstack.model_server.understanding.parts import stages
-from devstack.model_server.understanding.sayings import PROPER
 from devstack.model_server.values import ValueMaker
 from devstack.model_server.words import words
 

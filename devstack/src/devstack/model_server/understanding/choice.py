@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from devstack.model_server.offering import NOTHING
 from devstack.model_server.understanding.earlier import Result
+from devstack.model_server.understanding.finders import PROPER
 from devstack.model_server.understanding.offers import Offer, fitting
 from devstack.model_server.understanding.parts import Piece, bare_name, stages
-from devstack.model_server.understanding.sayings import PROPER, Sayings
-from devstack.model_server.values import NOTHING, ValueMaker
+from devstack.model_server.understanding.sayings import Sayings
+from devstack.model_server.values import ValueMaker
 
 
 @dataclass(frozen=True, slots=True)
