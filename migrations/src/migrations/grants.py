@@ -10,9 +10,13 @@ log = logging.getLogger("migrations")
 WRITABLE = (
     *("threads", "runs", "run_logs", "artifacts", "artifact_versions"),
     *("checkpoints", "checkpoint_blobs", "checkpoint_writes", "tool_calls"),
+    *("libraries", "documents", "chunks", "embeddings", "embedding_cache", "search_outcomes"),
 )
-READABLE = ("tenants", "api_keys", "checkpoint_migrations", "alembic_version")
-CALLABLE = ("prune_run_logs", "resumed_runs", "prune_tool_calls")
+READABLE = ("tenants", "api_keys", "checkpoint_migrations", "alembic_version", "embedding_models", "word_counts")
+CALLABLE = (
+    *("prune_run_logs", "resumed_runs", "prune_tool_calls", "ensure_embedding_model", "deleted_documents"),
+    *("prune_embedding_cache", "prune_search_outcomes"),
+)
 
 
 def grant(connection: psycopg.Connection, role: str) -> None:

@@ -1,0 +1,1 @@
+"""Questions answered with passages: full text and vectors, fused; modes; what they cost."""

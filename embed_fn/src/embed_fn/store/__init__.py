@@ -1,0 +1,1 @@
+"""Documents in Postgres: their passages, words and embeddings, each tenant's apart."""
