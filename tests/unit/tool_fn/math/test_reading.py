@@ -77,6 +77,10 @@ def test_refuses_what_would_be_too_large_before_it_is_worked_out(text: str) -> N
         read(text)
 
 
+def test_a_long_sum_is_not_deep() -> None:
+    assert read(" + ".join(["1"] * 250)) == 250
+
+
 def test_a_value_takes_a_names_place_even_that_of_a_constant() -> None:
     assert read("2e + x", {"e": sympy.Symbol("e"), "x": sympy.Integer(3)}) == 2 * sympy.Symbol("e") + 3
 

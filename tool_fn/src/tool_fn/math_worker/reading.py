@@ -59,7 +59,7 @@ class _Reader:
             case ast.UnaryOp(op=ast.UAdd()):
                 return self.build(node.operand, depth + 1)
             case ast.BinOp():
-                return self._binary(node.op, self.build(node.left, depth + 1), self.build(node.right, depth + 1))
+                return self._chain(node, depth)
             case ast.Call(func=ast.Name(id=name), keywords=[]):
                 return self._call(name, [self.build(argument, depth + 1) for argument in node.args])
             case ast.Compare(ops=[operator], comparators=[right]) if type(operator) in _RELATIONS:
@@ -69,6 +69,16 @@ class _Reader:
             case ast.List():
                 return self._list([self.build(item, depth + 1) for item in node.elts])
         raise ToolError("An expression holds numbers, names, operators, functions and matrices only.")
+
+    def _chain(self, node: ast.BinOp, depth: int) -> Any:
+        """Sums and products lean to the left, one level a term, which is no nesting to people."""
+        parts = [node]
+        while isinstance(parts[-1].left, ast.BinOp):
+            parts.append(parts[-1].left)
+        value = self.build(parts[-1].left, depth + 1)
+        for part in reversed(parts):
+            value = self._binary(part.op, value, self.build(part.right, depth + 1))
+        return value
 
     def _decimal(self, value: float) -> Any:
         if value in (float("inf"), 0.0) and value:
