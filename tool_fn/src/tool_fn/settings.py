@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dormouse_runtime.settings import Environment, SettingsError
+from dormouse_runtime.settings import Environment
 
 from tool_fn.config import Config, Secrets, read_config
 
@@ -35,7 +35,7 @@ class Settings:
             config=config,
             secrets=Secrets.collect(config, config_path, environ),
             tools_path=_path(env, "DORMOUSE_TOOLS_PATH"),
-            postgres_url=_postgres_url(env.text("DORMOUSE_POSTGRES_URL", "")),
+            postgres_url=env.postgres_url("DORMOUSE_POSTGRES_URL"),
             embed_target=env.text("DORMOUSE_EMBED_TARGET", ""),
             most_running=env.integer("DORMOUSE_MAX_RUNNING_TOOLS", 64, least=1),
             kept_days=env.integer("DORMOUSE_TOOL_CALLS_KEPT_DAYS", 7, least=1, most=3650),
@@ -45,9 +45,3 @@ class Settings:
 def _path(env: Environment, name: str) -> Path | None:
     text = env.text(name, "")
     return Path(text) if text else None
-
-
-def _postgres_url(text: str) -> str:
-    if text and not text.startswith(("postgresql://", "postgres://")):
-        raise SettingsError("DORMOUSE_POSTGRES_URL: wants a URL that begins with postgresql://")
-    return text

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from dormouse_runtime.errors import DormouseError
+from dormouse_runtime.remembered import Remembered
 
 from agent_fn import errors
 from agent_fn.models.ollama.abilities import describe
 from agent_fn.models.ollama.client import OllamaClient
 from agent_fn.models.port import Capability, ModelDescription
-from agent_fn.models.remembered import Remembered
 
 _FRESH_S = 10.0
 _KEPT_S = 300.0

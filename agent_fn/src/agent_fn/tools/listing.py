@@ -15,9 +15,9 @@ from dormouse.common.v1 import error_pb2
 from dormouse.tool.v1 import tool_pb2, tool_service_pb2, tool_service_pb2_grpc
 from dormouse_runtime.client import call_metadata
 from dormouse_runtime.errors import DormouseError, from_rpc_error
+from dormouse_runtime.remembered import Remembered
 
 from agent_fn.generation import ToolDefinition
-from agent_fn.models.remembered import Remembered
 from agent_fn.tools.port import DEFAULT_TIME_LIMIT_S, ToolDescription
 
 _logger = logging.getLogger(__name__)

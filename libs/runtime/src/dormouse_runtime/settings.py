@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
+_OLLAMA_PORT = 11434
 
 
 class SettingsError(ValueError):
@@ -108,3 +111,41 @@ class Environment:
 
     def optional_address(self, name: str) -> Address | None:
         return self.address(name, "") if self.text(name, "") else None
+
+    def postgres_url(self, name: str) -> str:
+        """A URL of Postgres; empty where the variable is."""
+        text = self.text(name, "")
+        if text and not text.startswith(("postgresql://", "postgres://")):
+            raise SettingsError(f"{name}: wants a URL that begins with postgresql://")
+        return text
+
+    def ollama_url(self, name: str) -> str:
+        """Reads the variable as Ollama's own clients do: host, host:port or URL; 0.0.0.0 stands for this machine.
+
+        The URL has no slash at its end. Unset: Ollama's own port on this machine.
+        """
+        text = self.text(name, "127.0.0.1")
+        scheme, has_scheme, rest = text.rstrip("/").partition("://")
+        if not has_scheme:
+            scheme, rest = "http", scheme
+        problem = f"{name}={text!r}: wants a host, host:port or http(s) URL"
+        if scheme not in ("http", "https"):
+            raise SettingsError(problem)
+        try:
+            parts = urlsplit(f"//{rest}")
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise SettingsError(problem) from error
+        if port is None:
+            port = {"http": 80, "https": 443}[scheme] if has_scheme else _OLLAMA_PORT
+        return f"{scheme}://{_reachable(host or '127.0.0.1')}:{port}{parts.path.rstrip('/')}"
+
+
+def _reachable(host: str) -> str:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
+    return f"[{address}]" if address.version == 6 else str(address)

@@ -11,13 +11,13 @@ from typing import Any, Self
 import aiohttp
 import orjson
 from dormouse_runtime.errors import DormouseError
+from dormouse_runtime.remembered import Remembered
 
 from agent_fn import errors
 from agent_fn.models.meter import Measurement, ModelMeter
 from agent_fn.models.ollama.requests import chat_body
 from agent_fn.models.ollama.responses import LineReader, error_from
 from agent_fn.models.port import Chunk, ModelCall
-from agent_fn.models.remembered import Remembered
 
 _logger = logging.getLogger(__name__)
 _HEADERS = {"content-type": "application/json", "accept-encoding": "identity"}

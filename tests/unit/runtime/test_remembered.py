@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from agent_fn.models.remembered import Remembered
 from dormouse_runtime.errors import DormouseError
+from dormouse_runtime.remembered import Remembered
 
 from agent_fn import errors
 
