@@ -14,7 +14,7 @@ from tool_fn.tool import ToolError
 
 _MOST_SOLUTIONS: Final = 30
 _MOST_EQUATIONS: Final = 10
-_FORMULA_S: Final = 1.5  # of CPU time
+_FORMULA_S: Final = 2.0
 # Where the search for a number begins when there is no formula.
 _STARTS: Final = (0.5, -0.5, 1, -1, 2, -2, 5, -5, 10, -10, 50, -50)
 
