@@ -8,10 +8,9 @@ import wasmtime
 from wasmtime import Config, Engine
 
 MIB: Final = 1 << 20
-# CPython inside keeps its own stack of about 1 MiB and says RecursionError at its end. This one has to outlast it.
+# CPython inside keeps its own stack of about 1 MiB and says RecursionError at its end. This one has to outlast it, and
+# to fit on the stack of the thread that calls.
 STACK_BYTES: Final = 48 * MIB
-# The thread that runs an instance: its stack holds the one above and what calls it.
-THREAD_STACK_BYTES: Final = 64 * MIB
 # Compile for every processor since about 2010 and not for the one at hand: an image is built on another machine than it
 # runs on.
 _TARGETS: Final = {"x86_64": "x86_64-unknown-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}

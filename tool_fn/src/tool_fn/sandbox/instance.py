@@ -8,7 +8,6 @@ import json
 import math
 import os
 import re
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any, Final
 from wasmtime import Store, WasmtimeError
 from wasmtime.component import Component, Linker, Record
 
-from tool_fn.sandbox.engine import MIB, THREAD_STACK_BYTES, make_engine
+from tool_fn.sandbox.engine import MIB, make_engine
 from tool_fn.sandbox.report import Program, Report, Stop
+from tool_fn.sandbox.watch import Watch
 
 MEMORY_BYTES: Final = 128 * MIB
 _RANDOM_BYTES: Final = 4096  # at once; Python asks for 256 at most
@@ -39,8 +39,8 @@ class Interpreter:
 
     def __init__(self, code: Path) -> None:
         """Raises WasmtimeError when the code does not fit this version or processor."""
-        threading.stack_size(THREAD_STACK_BYTES)
         self._engine = make_engine()
+        self._watch = Watch(self._engine.increment_epoch)  # stops what runs at the next loop or call
         self._component = Component.deserialize_file(self._engine, str(code))
         entry = self._component.get_export_index("run")
         if entry is None:
@@ -52,25 +52,28 @@ class Interpreter:
         self._linker.define_unknown_imports_as_traps(self._component)
 
     def run(self, program: Program) -> Report:
-        """What the program did, within its time limit and some milliseconds. Whatever it does, this returns."""
-        outside = self._outside
-        outside.begin(program)
-        reports: list[Report] = []
-        # A thread, because its stack can be as large as needed, and because somebody has to watch the clock.
-        runner = threading.Thread(target=lambda: reports.append(self._run(program.source)), daemon=True)
-        runner.start()
-        runner.join(program.time_limit_s)
-        while runner.is_alive():
-            self._engine.increment_epoch()  # stops what runs at the next loop or call
-            runner.join(0.05)
-        return reports[0] if reports else outside.report(stop="fault")
+        """What the program did, within its time limit and some milliseconds. Whatever it does, this returns.
 
-    def _run(self, source: str) -> Report:
+        The caller's stack has room for `engine.STACK_BYTES`.
+        """
+        self._outside.begin(program)
+        try:
+            return self._run(program.source, lambda: self._watch.set(self._outside.until))
+        finally:
+            self._watch.unset()
+
+    def rehearse(self) -> None:
+        """Runs something that is known to end, so that the first program is not slower than others."""
+        self._outside.begin(Program("1 + 1", 60.0, 1000))
+        self._run("1 + 1", lambda: None)
+
+    def _run(self, source: str, watch: Callable[[], None]) -> Report:
         outside = self._outside
         store = Store(self._engine)
         try:
             store.set_limits(memory_size=MEMORY_BYTES)
             store.set_epoch_deadline(1)
+            watch()  # after the deadline, which counts from the epoch that is now
             instance = self._linker.instantiate(store, self._component)
             run = instance.get_func(store, self._entry)
             assert run is not None
@@ -81,7 +84,7 @@ class Interpreter:
         except WasmtimeError as trap:
             stop, detail = _explain(str(trap))
             return outside.report(stop=stop, detail=detail)
-        except MemoryError:  # taking over a text as large as the whole instance
+        except (MemoryError, UnicodeError):  # a text as large as the whole instance, or a program that is none
             return outside.report(stop="fault")
         finally:
             store.close()
@@ -96,7 +99,7 @@ class _Outside:
         self._printed: list[str] = []
         self._room = 0
         self._is_cut = False
-        self._until = 0.0
+        self.until = 0.0
         self._slept_s = 0.0
 
     def begin(self, program: Program) -> None:
@@ -104,7 +107,7 @@ class _Outside:
         self._printed = []
         self._room = program.printed_bytes
         self._is_cut = False
-        self._until = time.monotonic() + program.time_limit_s
+        self.until = time.monotonic() + program.time_limit_s
         self._slept_s = 0.0
 
     def report(
@@ -143,7 +146,7 @@ class _Outside:
 
     def _sleep(self, _: object, seconds: float) -> None:
         """Sleeping only moves the clocks on: nobody waits for it, and what would last too long ends now."""
-        if not math.isfinite(seconds) or seconds < 0 or time.monotonic() + self._slept_s + seconds >= self._until:
+        if not math.isfinite(seconds) or seconds < 0 or time.monotonic() + self._slept_s + seconds >= self.until:
             is_long = seconds > self._program.time_limit_s
             raise _StoppedError("time", f"It wanted to sleep for {seconds:g} s." if is_long else "")
         self._slept_s += seconds

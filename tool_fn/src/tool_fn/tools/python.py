@@ -24,7 +24,12 @@ _PRINTED_BYTES: Final = 24_000
 _FENCE: Final = re.compile(r"\s*```(?:python|py)?[ \t]*\n(.*?)\n?```\s*", re.DOTALL)
 
 WORKER: Final = WorkerKind(
-    "python", "tool_fn.sandbox.worker", memory_bytes=384 * MIB, processes=4, reserves_address_space=True
+    "python",
+    "tool_fn.sandbox.worker",
+    memory_bytes=384 * MIB,
+    processes=4,
+    stack_bytes=64 * MIB,  # holds the sandbox's own, of 48
+    reserves_address_space=True,
 )
 
 _DESCRIPTION: Final = """\

@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -33,7 +34,7 @@ Handler = Callable[[bytes], bytes]
 
 def main(module: str, options: dict[str, Any]) -> int:
     """options: parent (its process id), path (where modules are looked for), memory_bytes, reserves_address_space,
-    answer_bytes."""
+    stack_bytes, answer_bytes."""
     _end_with(options["parent"])
     reading, writing = _take_pipes()
     sys.path[:] = options["path"]
@@ -52,15 +53,26 @@ def main(module: str, options: dict[str, Any]) -> int:
         _send(writing, HELLO, Reply.DEFECT, traceback.format_exc()[-_TRACEBACK_CHARACTERS:].encode())
         return 1
     _send(writing, HELLO, Reply.ANSWER, json.dumps(missing).encode())
-    while (request := _receive(reading)) is not None:
-        ticket, limit_s, body = request
-        signal.setitimer(signal.ITIMER_REAL, limit_s + _ALARM_SLACK_S)
-        kind, answer = _answer(handle, body, options["answer_bytes"])
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        if _worn_out(options["memory_bytes"]):
-            kind |= Reply.LAST
-        _send(writing, ticket, kind, answer)
-        del body, answer, request
+
+    def serve() -> None:
+        while (request := _receive(reading)) is not None:
+            ticket, limit_s, body = request
+            signal.setitimer(signal.ITIMER_REAL, limit_s + _ALARM_SLACK_S)
+            kind, answer = _answer(handle, body, options["answer_bytes"])
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            if _worn_out(options["memory_bytes"]):
+                kind |= Reply.LAST
+            _send(writing, ticket, kind, answer)
+            del body, answer, request
+
+    stack_bytes = options["stack_bytes"]
+    if stack_bytes:
+        threading.stack_size(stack_bytes)
+        server = threading.Thread(target=serve, name="serve")
+        server.start()
+        server.join()
+    else:
+        serve()
     return 0
 
 

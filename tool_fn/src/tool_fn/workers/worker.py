@@ -173,6 +173,7 @@ def _options(kind: WorkerKind) -> str:
             "path": [os.path.abspath(folder) for folder in sys.path],  # noqa: PTH100 - "" is a folder here
             "memory_bytes": kind.memory_bytes,
             "reserves_address_space": kind.reserves_address_space,
+            "stack_bytes": kind.stack_bytes,
             "answer_bytes": kind.answer_bytes,
         }
     )
