@@ -28,7 +28,7 @@ PATIENCE_S = 2.0
 
 @dataclass
 class Outside:
-    """What attempts are after: a file, a secret, somebody who listens; and the processes that there are."""
+    """What attempts are after: a file, a secret, somebody who listens; and our child processes."""
 
     folder: Path
     port: int
@@ -67,7 +67,7 @@ async def outside(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) ->
         async with await asyncio.start_server(welcome, "127.0.0.1", 0) as server:
             await sandbox.run("0", 5.0)
             [worker] = sandbox.pids
-            processes = {child.pid for child in psutil.Process().children(recursive=True)}
+            processes = {child.pid for child in psutil.Process().children()}
             outside = Outside(folder, server.sockets[0].getsockname()[1], connections, worker, processes)
             outside.canary.write_text(CANARY)
             yield outside
@@ -93,8 +93,9 @@ async def test_the_attempt_fails(sandbox: Sandbox, outside: Outside, name: str) 
     assert outside.canary.read_text() == CANARY
     assert not outside.connections
     # The same worker is still there, alone, and has given back what the program took.
-    assert {child.pid for child in psutil.Process().children(recursive=True)} == outside.processes
+    assert {child.pid for child in psutil.Process().children()} == outside.processes
     worker = psutil.Process(outside.worker)
+    assert worker.children() == []
     assert worker.memory_info().rss < MEMORY_BYTES
     assert await sandbox.run("6 * 7", 5.0) == Report(value="42")
     assert worker.num_threads() == 3  # the first, the one that runs programs, the one that watches
