@@ -53,3 +53,10 @@ def overloaded(message: str) -> DormouseError:
 def not_available(what: str) -> DormouseError:
     """This process cannot do it."""
     return DormouseError(error_pb2.ERROR_REASON_FUNCTION_UNAVAILABLE, f"{what} is not available.", retryable=False)
+
+
+class ModelFailed(DormouseError):  # noqa: N818 - named like the reasons it stands among
+    """The model server answered that it could not do it. A text may be to blame."""
+
+    def __init__(self) -> None:
+        super().__init__(error_pb2.ERROR_REASON_MODEL_UNAVAILABLE, "The model server cannot answer now.")

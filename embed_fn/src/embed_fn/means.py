@@ -10,8 +10,13 @@ from dataclasses import dataclass
 
 from dormouse_runtime.metrics import Collector
 
+from embed_fn.embedding.batches import BatchLimits
+from embed_fn.embedding.cache import Cache
 from embed_fn.embedding.embedder import ModelEmbedder
+from embed_fn.embedding.meter import EmbeddingMeter
+from embed_fn.embedding.models import Models
 from embed_fn.embedding.port import Embedder
+from embed_fn.embedding.postgres_store import PostgresStore
 from embed_fn.ollama.client import OllamaClient, Timeouts
 from embed_fn.postgres import Postgres
 from embed_fn.settings import Settings
@@ -36,6 +41,12 @@ async def open_means(settings: Settings) -> AsyncIterator[Means]:
         stack.push_async_callback(postgres.aclose)
         timeouts = Timeouts(settings.model_connect_timeout_s, settings.model_read_timeout_s)
         ollama = await stack.enter_async_context(OllamaClient.open(settings.ollama_url, timeouts))
-        embedder = ModelEmbedder(ollama, settings)
+        models = Models(ollama, settings.embed_model)
+        stack.push_async_callback(models.aclose)
+        store = PostgresStore(postgres, settings.cache_days)
+        stack.push_async_callback(store.aclose)
+        limits = BatchLimits(settings.batch_inputs, settings.batch_tokens)
+        meter = EmbeddingMeter()
+        embedder = ModelEmbedder(ollama, models, Cache(settings.cache_bytes, store), limits, meter)
         stack.push_async_callback(embedder.aclose)
-        yield Means(settings, postgres, ollama, embedder)
+        yield Means(settings, postgres, ollama, embedder, (meter,))

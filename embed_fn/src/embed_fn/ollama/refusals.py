@@ -32,9 +32,11 @@ def error_from(model: str, status: int, text: str) -> DormouseError:
     # A model that makes NaN of a text, which Ollama cannot write as JSON. The same text does so again.
     if "unsupported value" in lowered:
         return errors.invalid_argument("The model can make nothing of the text.")
-    if 400 <= status < 500 and status not in (401, 403, 408, 429):
+    if status in (401, 403, 408, 429, 503):
+        return errors.model_unavailable("The model server takes no requests now.")
+    if 400 <= status < 500:
         return errors.invalid_argument("The model server does not accept the request.")
-    return errors.model_unavailable("The model server cannot answer now.")
+    return errors.ModelFailed()
 
 
 def error_text(data: bytes) -> str:
