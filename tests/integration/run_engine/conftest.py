@@ -135,6 +135,22 @@ class Bench:
         return [event async for batch in engine.events(self.tenant.id, run_id, after) for event in batch]
 
 
+class Gate:
+    """Stands in a replica's way at one of its own steps, until it is opened."""
+
+    def __init__(self, target: object, name: str, *, before: bool) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        step = getattr(target, name)
+
+        async def gated(*values: Any, **named: Any) -> Any:
+            answer = None if before else await step(*values, **named)
+            self.reached.set()
+            await self.opened.wait()
+            return await step(*values, **named) if before else answer
+
+        setattr(target, name, gated)
+
+
 async def _nothing() -> None:
     """What a replica that is killed says."""
 

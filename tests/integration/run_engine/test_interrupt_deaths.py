@@ -11,29 +11,14 @@ from dormouse.agent.v1.run_event_pb2 import CancelCause, RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 from edge.runs import RunEngine, resumption
+from edge.runs import engine as engine_module
 from edge.runs.model import OnDisconnect, RunStatus
 
-from tests.integration.run_engine.conftest import Bench, eventually, kinds
-from tests.integration.run_engine.scripted_agent import asking
+from tests.integration.run_engine.conftest import Bench, Gate, eventually, kinds
+from tests.integration.run_engine.scripted_agent import asking, delta, finished
 from tests.stack import Fleet
 
 APPROVE = {"c1.approval": {"action": "approve"}}
-
-
-class Gate:
-    """Stands in a replica's way at one of its own steps, until it is opened."""
-
-    def __init__(self, target: object, name: str, *, before: bool) -> None:
-        self.reached, self.opened = asyncio.Event(), asyncio.Event()
-        step = getattr(target, name)
-
-        async def gated(*values: Any, **named: Any) -> Any:
-            answer = None if before else await step(*values, **named)
-            self.reached.set()
-            await self.opened.wait()
-            return await step(*values, **named) if before else answer
-
-        setattr(target, name, gated)
 
 
 def gate_to_memory(engine: RunEngine) -> Gate:
@@ -139,11 +124,21 @@ async def test_a_run_that_nobody_remembers_is_found_by_who_sweeps(
     assert whole(await bench.read(second, run_id))
 
 
-@pytest.mark.parametrize("moment", ["before the row", "behind the row"])
-async def test_a_run_whose_replica_died_at_the_question_still_asks_it(bench: Bench, moment: str) -> None:
+@pytest.mark.parametrize(
+    ("moment", "choice"),
+    [
+        ("before the row", OnDisconnect.CONTINUE),
+        ("behind the row", OnDisconnect.CONTINUE),
+        # The question stands already: it is no longer the client's alone.
+        ("behind the row", OnDisconnect.CANCEL),
+    ],
+)
+async def test_a_run_whose_replica_died_at_the_question_still_asks_it(
+    bench: Bench, moment: str, choice: OnDisconnect
+) -> None:
     first, second = await bench.replica(), await bench.replica()
     gate = Gate(first._store, "finish", before=moment == "before the row")
-    run_id = await ask(bench, first, on_disconnect=OnDisconnect.CONTINUE)
+    run_id = await ask(bench, first, on_disconnect=choice)
     await gate.reached.wait()
     await bench.kill(first)
     events = await bench.read(second, run_id)
@@ -167,6 +162,30 @@ async def test_a_question_is_answered_before_anybody_has_taken_over_from_who_ask
     # Who asked comes too late to say that it has.
     assert kinds(await bench.read(first, run_id))[-1] == "run_finished"
     assert (await first.get(bench.tenant.id, run_id)).status is RunStatus.COMPLETED
+
+
+async def test_a_run_that_is_answered_where_it_is_still_being_asked_has_one_owner(bench: Bench) -> None:
+    first, second = await bench.replica(), await bench.replica()
+    gate = Gate(first._store, "finish", before=False)
+    run_id = await ask(bench, first, on_disconnect=OnDisconnect.CONTINUE)
+    await gate.reached.wait()
+
+    async def script(request: ExecuteRequest) -> AsyncGenerator[RunEvent, None]:
+        yield delta("answered ", "m2")
+        if len(bench.agent.requests) == 2:
+            await asyncio.Event().wait()
+        yield finished()
+
+    bench.agent.script = script
+    after = await first.resume(bench.tenant.id, run_id, APPROVE)
+    gate.opened.set()
+    await bench.said(first, run_id, "answered ")
+    assert (await second.get(bench.tenant.id, run_id)).status is RunStatus.RUNNING
+    await bench.kill(first)
+    events = await bench.read(second, run_id)
+    assert whole(events)
+    assert kinds(events)[after:][0] == "run_resumed"
+    assert kinds(events)[-1] == "run_finished"
 
 
 async def test_a_question_asked_while_the_database_is_away_is_answered_when_it_is_back(
@@ -229,16 +248,51 @@ async def test_a_run_is_answered_while_redis_is_away_and_its_log_is_whole_when_i
     assert (await bench.read(second, run_id))[after:] == events
 
 
-async def test_a_run_that_is_cancelled_while_it_asks_does_not_wait(bench: Bench) -> None:
+async def test_a_run_that_is_cancelled_while_it_asks_does_not_wait(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "CANCEL_WAIT_S", 0.1)
     first, second = await bench.replica(), await bench.replica()
-    gate = Gate(first._store, "finish", before=False)
-    run_id = await ask(bench, first)
+    for canceller in (first, second):
+        gate = Gate(first._store, "finish", before=False)
+        run_id = await ask(bench, first)
+        await gate.reached.wait()
+        await canceller.cancel(bench.tenant.id, run_id)  # gives up before it is
+        gate.opened.set()
+
+        async def is_over(run_id: str = run_id) -> bool:
+            return await status(bench, run_id) == "cancelled"
+
+        await eventually(is_over)
+        events = await bench.read(second, run_id)
+        assert kinds(events)[-2:] == ["run_interrupted", "run_cancelled"]
+        assert events[-1].run_cancelled.cause == CancelCause.CANCEL_CAUSE_REQUESTED
+        assert whole(events)
+
+
+async def test_a_replica_that_was_frozen_with_its_question_asks_it_no_more(bench: Bench) -> None:
+    first, second = await bench.replica(), await bench.replica()
+    gate, go_on = Gate(first._store, "finish", before=True), asyncio.Event()
+    run_id = await ask(bench, first, on_disconnect=OnDisconnect.CONTINUE)
     await gate.reached.wait()
-    stopping = asyncio.create_task(second.cancel(bench.tenant.id, run_id))
-    await asyncio.sleep(0.1)
+
+    async def script(request: ExecuteRequest) -> AsyncGenerator[RunEvent, None]:
+        yield delta("without asking", "m2")
+        await go_on.wait()
+        yield finished()
+
+    bench.agent.script = script
+    reading = asyncio.create_task(bench.read(first, run_id))
+    bench.silence_heartbeat(first)
+    await bench.said(second, run_id, "without asking")
     gate.opened.set()
-    assert (await stopping).status is RunStatus.CANCELLED
-    events = await bench.read(second, run_id)
-    assert kinds(events)[-2:] == ["run_interrupted", "run_cancelled"]
-    assert events[-1].run_cancelled.cause == CancelCause.CANCEL_CAUSE_REQUESTED
-    assert whole(events)
+
+    async def has_let_go() -> bool:
+        return run_id not in first._executions
+
+    await eventually(has_let_go)
+    assert await status(bench, run_id) == "running"
+    go_on.set()
+    assert kinds(await bench.read(second, run_id))[-1] == "run_finished"
+    assert kinds(await reading)[-1] == "run_finished"
+    assert await status(bench, run_id) == "completed"

@@ -14,7 +14,7 @@ from dormouse_runtime.identity import TokenVerifier
 from edge.runs import RunEngine
 from edge.runs.model import Limits, OnDisconnect, RunStatus
 
-from tests.integration.run_engine.conftest import Bench, kinds
+from tests.integration.run_engine.conftest import Bench, Gate, eventually, kinds
 from tests.integration.run_engine.scripted_agent import asking, call, delta, finished, interrupted, saying, started
 
 APPROVE = {"c1.approval": {"action": "approve"}}
@@ -168,17 +168,27 @@ async def test_a_question_that_nobody_can_be_asked_fails_the_run(bench: Bench) -
         assert kinds(await bench.read(engine, run_id))[-1] == "run_failed"
 
 
-async def test_a_client_that_leaves_while_its_run_waits_or_is_answered_changes_nothing(bench: Bench) -> None:
+async def test_a_client_that_leaves_does_not_end_a_run_that_waits(bench: Bench) -> None:
     engine = await bench.replica()
     run_id = await bench.interrupted(engine, on_disconnect=OnDisconnect.CANCEL)
     await engine.client_gone(bench.tenant.id, run_id)
     assert (await engine.get(bench.tenant.id, run_id)).status is RunStatus.INTERRUPTED
+
+
+async def test_a_client_that_leaves_before_it_knows_that_its_answer_was_taken_has_answered(bench: Bench) -> None:
+    engine = await bench.replica()
+    run_id = await bench.interrupted(engine)
+    gate = Gate(engine._resumptions._store, "resume", before=False)
     impatient = asyncio.create_task(engine.resume(bench.tenant.id, run_id, APPROVE))
-    await asyncio.sleep(0)
+    await gate.reached.wait()
     impatient.cancel()
-    after = await engine.resume(bench.tenant.id, run_id, APPROVE)
-    assert kinds(await bench.read(engine, run_id, after))[-1] == "run_finished"
-    assert len(bench.agent.requests) == 2
+    await asyncio.wait([impatient])
+    gate.opened.set()
+
+    async def is_over() -> bool:
+        return (await engine.get(bench.tenant.id, run_id)).status is RunStatus.COMPLETED
+
+    await eventually(is_over)
 
 
 async def test_an_answered_run_may_go_on_without_its_client(bench: Bench) -> None:
