@@ -93,7 +93,7 @@ async def test_the_callers_deadline_comes_as_a_result_while_there_is_time_for_on
 ) -> None:
     result = await caller.invoke("hang", timeout=0.5, folder=str(tmp_path))
     assert result.is_error
-    assert "did not finish within 0.4" in result.content
+    assert "did not finish within 0.5 s" in result.content
     assert (tmp_path / "stopped").exists()
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from tool_fn import meter
 from tool_fn.meter import Measurement, ToolMeter
 from tool_fn.results import Result, cut
-from tool_fn.tool import Call, Tool, ToolError
+from tool_fn.tool import Call, OutcomeUnknownError, Tool, ToolError
 
 _logger = logging.getLogger(__name__)
 # How long a tool that was stopped may take to clean up behind itself.
@@ -51,7 +51,7 @@ class Runner:
                     await _stop(task, tool)
             if stopped and (not task.done() or task.cancelled()):
                 measurement.outcome = meter.TIMEOUT
-                text = f"The tool {tool.name} did not finish within {limit_s:.3g} s and was stopped."
+                text = f"The tool {tool.name} did not finish within {round(limit_s, 1):g} s and was stopped."
                 return _broken_off(tool, text, measurement)
             return self._result(tool, task, measurement)
 
@@ -61,10 +61,17 @@ class Runner:
             measurement.outcome = meter.OK
             content, is_truncated = cut(task.result(), tool.output_limit_bytes)
             return Result(content, is_truncated=is_truncated, duration_ms=measurement.duration_ms)
-        if isinstance(error, ToolError):
+        if isinstance(error, ToolError | OutcomeUnknownError):
             measurement.outcome = meter.ERROR
             content, is_truncated = cut(str(error) or "The tool failed.", tool.output_limit_bytes)
-            return Result(content, is_error=True, is_truncated=is_truncated, duration_ms=measurement.duration_ms)
+            unknown = isinstance(error, OutcomeUnknownError)
+            return Result(
+                content,
+                is_error=True,
+                is_truncated=is_truncated,
+                outcome_unknown=unknown,
+                duration_ms=measurement.duration_ms,
+            )
         measurement.outcome = meter.FAILED
         _logger.error("a tool failed", exc_info=error, extra={"tool": tool.name})
         return _broken_off(tool, f"The tool {tool.name} failed on its side; it is logged there.", measurement)

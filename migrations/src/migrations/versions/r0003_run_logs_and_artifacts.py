@@ -72,8 +72,8 @@ create policy tenant_rows on {table}
     with check (tenant_id = current_setting('dormouse.tenant', true));
 """
 
-# Work over all tenants. The owner of the tables sees the rows of no tenant, but in these functions those of all. They tell
-# ids and numbers, never what a tenant has written.
+# Work over all tenants. The owner of the tables sees the rows of no tenant, but in these functions those of all. They
+# tell ids and numbers, never what a tenant has written.
 MAINTENANCE = """
 create policy maintenance on runs to current_user
     using (current_setting('dormouse.maintenance', true) = 'on')
