@@ -15,7 +15,7 @@ WRITABLE = (
 READABLE = ("tenants", "api_keys", "checkpoint_migrations", "alembic_version", "embedding_models", "word_counts")
 CALLABLE = (
     *("prune_run_logs", "resumed_runs", "prune_tool_calls", "ensure_embedding_model", "deleted_documents"),
-    *("prune_embedding_cache", "prune_search_outcomes"),
+    *("prune_embedding_cache", "prune_search_outcomes", "match_words", "delete_chunks"),
 )
 
 

@@ -90,14 +90,16 @@ create table chunk_words (
     chunk bigint not null,
     document bigint not null,
     words tsvector not null,
+    -- For how many passages this one counts in word_counts.
+    weight integer not null,
     primary key (tenant_id, chunk),
     foreign key (tenant_id, chunk) references chunks (tenant_id, key) on delete cascade
 ) with (toast_tuple_target = 8160);
 alter table chunk_words alter column words set storage external;
--- No pending list: every search would have to read it.
-create index chunk_words_words on chunk_words using gin (words) with (fastupdate = off);
+-- Every search reads the pending list; without one, a passage would cost three times as much to store.
+create index chunk_words_words on chunk_words using gin (words) with (gin_pending_list_limit = 1024);
 
--- In how many of a tenant's passages a word is.
+-- In how many of a tenant's passages a word is, about: where there are many passages, some stand for the others.
 create table word_counts (
     tenant_id text not null,
     word text not null,
@@ -111,10 +113,14 @@ create table embeddings (
     model integer not null references embedding_models (id),
     document bigint not null,
     vector halfvec not null,
+    -- Whether it is in the model's HNSW index. To put it there costs twenty times as much as to store it, so that is
+    -- done afterwards, and only for tenants that have too many to compare with all of them.
+    indexed boolean not null default false,
     primary key (tenant_id, chunk, model),
     foreign key (tenant_id, chunk) references chunks (tenant_id, key) on delete cascade
 ) with (toast_tuple_target = 8160);
 create index embeddings_of_tenant on embeddings (tenant_id, model, document);
+create index embeddings_not_indexed on embeddings (tenant_id, model) where not indexed;
 
 create table embedding_cache (
     tenant_id text not null,
@@ -159,7 +165,7 @@ TABLES = (
     *("embedding_cache", "search_outcomes"),
 )
 
-WORDS = """
+WORDS = r"""
 -- Row-level security keeps every condition away from an index whose operator might tell something of the rows it looks
 -- at, and Postgres does not vouch for @@. So the owner may see all words, and only the function below, which is the
 -- owner's, reads them: of the tenant whose transaction it is. The services have no right to the table itself.
@@ -168,10 +174,12 @@ create policy index_of_words on chunk_words to current_user using (true) with ch
 create function store_words() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
 begin
-    insert into chunk_words (tenant_id, chunk, document, words)
+    insert into chunk_words (tenant_id, chunk, document, words, weight)
         select a.tenant_id, a.key, a.document,
-            to_tsvector('pg_catalog.english', a.text) || array_to_tsvector(array['=' || l.number])
-        from added a join libraries l using (tenant_id);
+            to_tsvector('pg_catalog.english', a.text) || array_to_tsvector(array['=' || l.number]),
+            case when greatest(l.chunks, d.chunk_count) < 10000 then 1 when a.key % 8 = 0 then 8 else 0 end
+        from added a join libraries l using (tenant_id)
+            join documents d on d.tenant_id = a.tenant_id and d.number = a.document;
     return null;
 end $$;
 
@@ -181,24 +189,30 @@ create trigger store_words after insert on chunks referencing new table as added
 -- In the order of the words, so that two at once cannot wait for each other.
 create function count_words() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+declare
+    owners text[];
+    gone_words text[];
+    gone_counts integer[];
 begin
     if tg_op = 'INSERT' then
-        insert into word_counts (tenant_id, word, chunks)
-            select tenant_id, lexeme, count(*) from added, unnest(added.words)
-            where left(lexeme, 1) <> '=' group by tenant_id, lexeme order by tenant_id, lexeme
-        on conflict (tenant_id, word) do update set chunks = word_counts.chunks + excluded.chunks;
+        insert into word_counts as w (tenant_id, word, chunks)
+            select tenant_id, lexeme, sum(weight) from added, unnest(added.words)
+            where weight > 0 and left(lexeme, 1) <> '=' group by tenant_id, lexeme order by tenant_id, lexeme
+        on conflict (tenant_id, word) do update set chunks = w.chunks + excluded.chunks;
     else
-        perform 1 from word_counts w
-            where (w.tenant_id, w.word) in (select tenant_id, lexeme from removed, unnest(removed.words))
-            order by w.tenant_id, w.word for update;
-        with gone as (
-            select tenant_id, lexeme, count(*) as chunks from removed, unnest(removed.words) group by tenant_id, lexeme
-        ), changed as (
-            update word_counts w set chunks = w.chunks - gone.chunks from gone
-            where w.tenant_id = gone.tenant_id and w.word = gone.lexeme and w.chunks > gone.chunks
-        )
-        delete from word_counts w using gone
-            where w.tenant_id = gone.tenant_id and w.word = gone.lexeme and w.chunks <= gone.chunks;
+        select array_agg(tenant_id order by tenant_id, lexeme), array_agg(lexeme order by tenant_id, lexeme),
+            array_agg(gone order by tenant_id, lexeme) into owners, gone_words, gone_counts
+        from (
+            select tenant_id, lexeme, sum(weight)::integer as gone from removed, unnest(removed.words)
+            where weight > 0 group by tenant_id, lexeme
+        ) as counted;
+        perform 1 from unnest(owners, gone_words) as g (tenant_id, word) join word_counts w using (tenant_id, word)
+            order by w.tenant_id, w.word for update of w;
+        delete from word_counts w using unnest(owners, gone_words, gone_counts) as g (tenant_id, word, chunks)
+            where w.tenant_id = g.tenant_id and w.word = g.word and w.chunks <= g.chunks;
+        update word_counts w set chunks = w.chunks - g.chunks
+            from unnest(owners, gone_words, gone_counts) as g (tenant_id, word, chunks)
+            where w.tenant_id = g.tenant_id and w.word = g.word;
     end if;
     return null;
 end $$;
@@ -207,6 +221,79 @@ create trigger count_added_words after insert on chunk_words referencing new tab
     for each statement execute function count_words();
 create trigger count_removed_words after delete on chunk_words referencing old table as removed
     for each statement execute function count_words();
+
+-- The best of the passages that have words of the question, in ready documents, or of those only the ones in `among`.
+-- A word counts the more the fewer passages have it, and the oftener it is in the passage. At most `budget` passages
+-- are looked at: those with the rarest words. No part of the question is ever read as an operator.
+create function match_words(question text, among bigint[], most integer, budget integer)
+returns table (chunk bigint, document bigint, score real)
+language plpgsql stable security definer
+set search_path = pg_catalog, public, pg_temp
+set enable_seqscan = off set max_parallel_workers_per_gather = 0 set plan_cache_mode = force_custom_plan as $$
+declare
+    me text := current_setting('dormouse.tenant', true);
+    tag tsquery;
+    total bigint;
+    hidden bigint[];
+    terms tsquery[];
+    weights double precision[];
+    wanted tsquery;
+    narrow tsquery;
+    rarest bigint;
+begin
+    select ('''=' || number || '''')::tsquery, greatest(chunks, 1) into tag, total from libraries where tenant_id = me;
+    select array_agg(number) into hidden from documents where tenant_id = me and state <> 'ready';
+    select array_agg(term order by n), array_agg(ln(1 + total / known.chunks::double precision) order by n),
+        string_agg(term::text, ' | ') filter (where n = 1 or so_far <= budget),
+        string_agg(term::text, ' & ') filter (where n <= 2), min(known.chunks)
+        into terms, weights, wanted, narrow, rarest
+    from (
+        select ('''' || replace(replace(word, '\', '\\'), '''', '''''') || '''')::tsquery as term, c.chunks,
+            row_number() over rarer as n, sum(c.chunks) over rarer as so_far
+        from word_counts c
+        where tenant_id = me and word in (select lexeme from unnest(to_tsvector('pg_catalog.english', question)))
+        window rarer as (order by c.chunks, word rows unbounded preceding) order by n limit 16
+    ) as known;
+    if wanted is null then
+        return;
+    end if;
+    -- Where even the rarest word is common, passages with two of them go first.
+    if rarest > budget and cardinality(terms) > 1 and (
+        select count(*) = most from (
+            select from chunk_words w where w.words @@ (tag && narrow)
+                and (among is null or w.document = any (among)) and (hidden is null or w.document <> all (hidden))
+            limit most
+        ) as both_words
+    ) then
+        wanted := narrow;
+    end if;
+    return query
+        select c.chunk, c.document, (
+            select sum(weight * ts_rank(c.words, term)) from unnest(terms, weights) as t (term, weight)
+        )::real as score
+        from (
+            select w.chunk, w.document, w.words from chunk_words w where w.words @@ (tag && wanted)
+                and (among is null or w.document = any (among)) and (hidden is null or w.document <> all (hidden))
+            limit budget
+        ) as c
+        order by score desc, chunk limit most;
+end $$;
+
+-- Drops at most `batch` passages of a document, with their words and embeddings, and returns how many.
+create function delete_chunks(owning bigint, batch integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+declare
+    me text := current_setting('dormouse.tenant', true);
+    gone bigint[];
+begin
+    select array_agg(key) into gone from (
+        select key from chunks where tenant_id = me and document = owning order by number limit batch for update
+    ) as first_chunks;
+    delete from chunk_words where tenant_id = me and chunk = any (gone);
+    delete from embeddings where tenant_id = me and chunk = any (gone);
+    delete from chunks where tenant_id = me and key = any (gone);
+    return coalesce(cardinality(gone), 0);
+end $$;
 """
 
 MODELS = """
@@ -233,7 +320,8 @@ begin
     insert into embedding_models (name, version, dimensions)
         values (model_name, model_version, model_dimensions) returning id into found_id;
     execute format(
-        'create index %I on embeddings using hnsw ((vector::halfvec(%s)) halfvec_cosine_ops) where model = %s',
+        'create index %I on embeddings using hnsw ((vector::halfvec(%s)) halfvec_cosine_ops)'
+            ' with (m = 16, ef_construction = 48) where model = %s and indexed',
         'embeddings_nearest_' || found_id, model_dimensions, found_id
     );
     return found_id;
@@ -293,7 +381,7 @@ end $$;
 """
 
 FUNCTIONS = (
-    *("store_words", "count_words", "ensure_embedding_model", "deleted_documents"),
+    *("store_words", "count_words", "match_words", "delete_chunks", "ensure_embedding_model", "deleted_documents"),
     *("prune_embedding_cache", "prune_search_outcomes"),
 )
 
