@@ -19,6 +19,10 @@ class ToolError(Exception):
     """The call failed. The text is a sentence that a model can act on: what was wrong, what to do instead."""
 
 
+class OutcomeUnknownError(Exception):
+    """The call broke off where it may have taken effect. The text is for the model, as a ToolError's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a call is: a sentence for people, and 0 to 1 where that is known."""
@@ -66,7 +70,8 @@ class Tool:
 
     name: lower-case letters, digits and underscores, at most 64. description: for a model: what it does and when to use
     it. input_schema: JSON Schema of an object. invoke: takes the arguments as JSON and gives the text that the model
-    reads; raises ToolError, or CancelledError when it takes too long. Whatever else it raises is logged, and the model
+    reads; raises ToolError, OutcomeUnknownError,
+    or CancelledError when it takes too long. Whatever else it raises is logged, and the model
     is told that the tool failed. has_side_effects: it changes something outside; then it runs once for each key, and
     only a result or a ToolError says for sure what happened. needs_approval: a person has to approve each call.
     time_limit_s: at most 600. output_limit_bytes: of UTF-8, at least 256; what is longer is cut.

@@ -260,7 +260,7 @@ _NOBODY_TO_ASK: Final = (
 
 
 def _rejected(reason: str) -> str:
-    because = f" The reason: {reason}" if reason else ""
+    because = f" The reason: {reason.rstrip('.')}." if reason else ""
     return f"A person has rejected this call; it was not run.{because} Do not make it again. Go on without it."
 
 

@@ -12,7 +12,7 @@ from mcp_types import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, CallToo
 
 from tool_fn.mcp_servers.content import text_of
 from tool_fn.mcp_servers.source import RemoteTool
-from tool_fn.tool import Call, ToolError
+from tool_fn.tool import Call, OutcomeUnknownError, ToolError
 
 _CONNECT_S: Final = 5.0
 _SILENCE_S: Final = 60.0
@@ -57,9 +57,8 @@ class McpConnection:
             raise self._away(errors) from errors
 
     async def call_tool(self, name: str, arguments: dict[str, Any], call: Call) -> str:
-        """What the tool answers, as text. Raises ToolError where it says that it failed, or was never asked.
-
-        What breaks off once it was asked is raised as it is: nobody knows then whether it was carried out.
+        """What the tool answers, as text. Raises ToolError where it says that it failed, or was never asked, and
+        OutcomeUnknownError for what breaks off once it was asked.
         """
 
         async def tell(progress: float, total: float | None, message: str | None) -> None:
@@ -84,7 +83,9 @@ class McpConnection:
             if not asked:
                 raise self._away(errors) from errors
             if result is None and refused is None:
-                raise
+                raise OutcomeUnknownError(
+                    f"The {self._name} broke off ({_leaf(errors)}): the call may or may not have been carried out."
+                ) from errors
         if result is None:
             raise ToolError(f"The {self._name} refuses the call: {refused}") from refused
         text = text_of(result)
@@ -107,10 +108,14 @@ class McpConnection:
             yield await stack.enter_async_context(Client(transport, cache=None))
 
     def _away(self, errors: BaseExceptionGroup[Exception]) -> ToolError:
-        leaf: BaseException = errors
-        while isinstance(leaf, BaseExceptionGroup):
-            leaf = leaf.exceptions[0]
-        return ToolError(f"The {self._name} cannot be reached now ({type(leaf).__name__}).")
+        return ToolError(f"The {self._name} cannot be reached now ({_leaf(errors)}).")
+
+
+def _leaf(error: BaseException) -> str:
+    """The name of what went wrong inside of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return type(error).__name__
 
 
 class _Bounded(httpx2.AsyncBaseTransport):

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from tool_fn.arguments import Arguments
 from tool_fn.means import Means
-from tool_fn.tool import Call, Tool, ToolError, typed_tool
+from tool_fn.tool import Call, OutcomeUnknownError, Tool, ToolError, typed_tool
 from tool_fn.web import FetchError
 from tool_fn.web.model_headers import checked_headers
 from tool_fn.web.report import report
@@ -44,7 +44,7 @@ def build_tools(means: Means) -> Iterable[Tool]:
         except FetchError as error:
             if not error.is_sent:
                 raise
-            raise ToolError(
+            raise OutcomeUnknownError(
                 f"{error} The request was sent: it may or may not have had its effect. "
                 "Find out before you send it again."
             ) from error
