@@ -1,14 +1,16 @@
 """curl with the README's own lines: what arrives, going on where one left, and leaving."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.clients.simulation import Simulation
+from tests.clients.simulation import Simulation, steering
 from tests.stack import Platform, Tenant
 
 README = Path(__file__).parents[2] / "README.md"
@@ -71,3 +73,35 @@ async def test_a_curl_that_is_killed_stops_the_model(fragile: Platform, tenant: 
         curl.kill()
         await curl.wait()
         assert (await simulation.wait("aborted", within_s=1))["tokens_sent"] < 1000
+
+
+@needs_curl
+async def test_curl_takes_a_tool_call_and_brings_its_result(tooled: Platform, tenant: Tenant, tmp_path: Path) -> None:
+    """With nothing but lines of shell: the answer is put into the next question as it came."""
+    function = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+    ask: dict[str, Any] = {"model": "react", "messages": [{"role": "user", "content": f"Look up {tenant.id}"}]}
+    ask["tools"] = [{"type": "function", "function": function}]
+    (tmp_path / "ask.json").write_text(json.dumps(ask))
+    post = (
+        'curl -s "$DORMOUSE_URL/v1/chat/completions" -H "Authorization: Bearer $DORMOUSE_API_KEY" '
+        "-H 'Content-Type: application/json' -d"
+    )
+    lines = f"""
+cd {tmp_path}
+{post} @ask.json > asked.json
+python3 -c '
+import json
+ask, message = json.load(open("ask.json")), json.load(open("asked.json"))["choices"][0]["message"]
+call = message["tool_calls"][0]
+ask["messages"] += [message, {{"role": "tool", "tool_call_id": call["id"], "content": "It rains."}}]
+json.dump(ask, open("tell.json", "w"))'
+{post} @tell.json
+"""
+    async with steering(tooled.model_server) as simulation:
+        calls = [{"name": "get_weather", "arguments": {"city": "Bonn"}}]
+        await simulation.script(
+            {"tool_calls": calls, "contains": tenant.id, "results": 0},
+            {"content": "Wet.", "contains": tenant.id, "results": 1},
+        )
+        said = await run(tooled, tenant, lines)
+    assert json.loads(said)["choices"][0]["message"]["content"] == "Wet."

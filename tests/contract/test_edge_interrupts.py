@@ -170,6 +170,21 @@ async def test_the_trace_of_a_run_tells_it_all_while_it_waits_and_afterwards(htt
     assert (await http.get(f"/v1/runs/{run_id}/trace", params={"format": "xml"})).status_code == 400
 
 
+async def test_what_a_run_asked_and_did_outlives_its_log_in_redis(stack: Stack, tenant: Tenant) -> None:
+    async with scripted_edge(stack, DORMOUSE_RUN_LOG_TTL_S="1") as bench, bench.edge.client(tenant) as http:
+        run_id, before, answers = await interrupted(http)
+        chat = await http.post("/v1/chat/completions", json={"model": "handing", **ask()})
+        chat_id = chat.headers["x-dormouse-run-id"]
+        async with asyncio.timeout(10):
+            while (gone := await http.get(f"/v1/runs/{chat_id}/trace")).status_code == 200:
+                await asyncio.sleep(0.1)
+        assert gone.json()["error"]["code"] == "run_not_found", "what is not stored is gone with Redis' copy"
+        assert parse((await http.get(f"/v1/runs/{run_id}/events")).text) == before
+        assert (await http.get(f"/v1/runs/{run_id}/trace")).json()["status"] == "interrupted"
+        after = parse((await http.post(f"/v1/runs/{run_id}/resume", json={"answers": answers})).text)
+        assert (after[0][0], after[-1][1]) == (len(before) + 1, "run.finished")
+
+
 @pytest.mark.parametrize(
     ("wishes", "status", "param"),
     [

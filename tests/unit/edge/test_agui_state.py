@@ -100,6 +100,14 @@ def test_the_threads_artifacts_are_there_from_the_start_and_are_edited_in_place(
     assert state["artifacts"]["art_1"]["version"] == 3
 
 
+def test_what_a_run_had_written_before_the_artifacts_were_read_is_not_written_twice() -> None:
+    kinds, state = told(
+        draft("art_1", 2, add("/lines/-", "b")), draft("art_1", 3, add("/lines/-", "c")), artifacts=(NOTE,)
+    )
+    assert kinds == ["STATE_SNAPSHOT", "STATE_DELTA"]
+    assert state["artifacts"]["art_1"]["lines"] == ["# A", "b", "c"]
+
+
 def test_a_client_that_holds_the_artifacts_is_not_told_them_again() -> None:
     given = {"artifacts": {"art_1": artifact_value(NOTE)}}
     assert told(given=given, artifacts=(NOTE,)) == ([], given)

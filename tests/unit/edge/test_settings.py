@@ -29,6 +29,14 @@ def test_what_is_left_out_has_a_default(environment: pytest.MonkeyPatch) -> None
     assert settings.replica_id != load().replica_id
 
 
+def test_lists_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None:
+    assert (load().tool_target, load().mcp_origins) == (None, ())
+    environment.setenv("DORMOUSE_TOOL_TARGET", "dns:///tool-fn:80")
+    environment.setenv("DORMOUSE_MCP_ORIGINS", " https://a.example,, http://b.example:3000 ")
+    assert load().mcp_origins == ("https://a.example", "http://b.example:3000")
+    assert load().tool_target == "dns:///tool-fn:80"
+
+
 @pytest.mark.parametrize(("listen", "host"), [("0.0.0.0:0", "0.0.0.0"), ("[::1]:8080", "::1"), ("edge:80", "edge")])
 def test_addresses_are_read(environment: pytest.MonkeyPatch, listen: str, host: str) -> None:
     environment.setenv("DORMOUSE_EDGE_LISTEN", listen)

@@ -1,5 +1,6 @@
 """ToolService from the edge: whose token it gets, how lists are kept, and what becomes of calls that break."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -85,7 +86,8 @@ async def test_a_call_without_a_result_is_an_error(bench: Bench, name: str, reas
 async def test_a_call_that_is_left_is_cancelled(bench: Bench) -> None:
     async with aclosing(bench.client.invoke(ANN, BY_NAME["hang"], "{}", key="k")) as responses:
         await anext(responses)
-    await bench.tools.cut_off.wait()
+    async with asyncio.timeout(5):
+        await bench.tools.cut_off.wait()
 
 
 async def test_a_function_that_is_away_is_said_to_be(bench: Bench) -> None:

@@ -70,6 +70,7 @@ async def run_agent(
         after = await _resume(services, caller, run_id, wanted.resume)
     else:
         run_id, after = await _start(request, services, caller, agent_id, wanted, thread_id), 0
+    # Read behind the start, from which on nobody else writes them.
     state = SharedState(wanted.state, await _artifacts(services, caller, thread_id))
     raw = await request.body()
 

@@ -41,6 +41,7 @@ class SharedState:
         held = self._given.pop(ARTIFACTS, {})
         self._kept: Any = {}
         self._artifacts: dict[str, Any] = dict(artifacts or {})
+        self._contained = {name: artifact["version"] for name, artifact in self._artifacts.items()}
         self.needs_snapshot = True
         """Whether the client has to be given a snapshot before a patch fits."""
         self.is_outdated = held != self._artifacts
@@ -73,7 +74,12 @@ class SharedState:
         return patch
 
     def patch_artifact(self, artifact_id: str, version: int, patch: Patch) -> Patch:
-        """An artifact changes. Gives the patch for the client; empty where only a snapshot can tell it."""
+        """An artifact changes. Gives the patch for the client; empty where only a snapshot can tell it.
+
+        Empty, too, for what the artifact already contained when it was read, while the run went on.
+        """
+        if version <= self._contained.get(artifact_id, 0):
+            return []
         base = f"/{ARTIFACTS}/{artifact_id}"
         steps = [_moved(step, base) for step in patch]
         if self._artifacts.get(artifact_id, {}).get("version") != version:
