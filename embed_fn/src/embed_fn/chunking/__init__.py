@@ -1,0 +1,1 @@
+"""Text with its structure in, passages out."""
