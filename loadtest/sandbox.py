@@ -17,10 +17,11 @@ from dataclasses import dataclass
 
 import msgspec
 import psutil
+from dormouse_runtime.workers import WorkerKind
 from tool_fn.sandbox.component import Component
 from tool_fn.sandbox.report import Program, Report
 from tool_fn.tools.python import WORKER
-from tool_fn.workers import WorkerKind, Workers
+from tool_fn.workers import Workers
 
 from loadtest.figures import percentile
 

@@ -6,6 +6,7 @@ import msgspec
 
 from tool_fn.data_worker.analysis import answer
 from tool_fn.data_worker.request import Request, Step
+from tool_fn.workers import refuses_with_tool_errors
 
 _decoder: Final = msgspec.json.Decoder(Request)
 _SAMPLE: Final = "name,price,day\na,1.5,2026-01-01\nb,2,\na,,2026-01-02\n"
@@ -32,6 +33,7 @@ def prepare() -> None:
     answer(Request([{"a": {"b": True}, "c": 1}, {"a": {"b": None}, "c": "x"}], [Step("describe"), Step("unique")]))
 
 
+@refuses_with_tool_errors
 def handle(request: bytes) -> bytes:
     """One request as JSON, one text. Raises ToolError."""
     return answer(_decoder.decode(request)).encode()

@@ -10,6 +10,7 @@ import sympy
 from tool_fn.math_worker.operations import answer
 from tool_fn.math_worker.request import Request
 from tool_fn.tool import ToolError
+from tool_fn.workers import refuses_with_tool_errors
 
 # Parts of SymPy that are imported when they are needed, which a confined process can no longer do.
 _PACKAGES: Final = (
@@ -58,6 +59,7 @@ def prepare() -> None:
         answer(request)
 
 
+@refuses_with_tool_errors
 def handle(request: bytes) -> bytes:
     """One request as JSON, one text. Raises ToolError."""
     try:

@@ -4,14 +4,15 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
+from dormouse_runtime.workers import WorkerKind
+from dormouse_runtime.workers.kind import MIB
 from msgspec import Meta
 
 from tool_fn.arguments import Arguments
 from tool_fn.data_worker.request import Step
 from tool_fn.means import Means
 from tool_fn.tool import Call, Tool, typed_tool
-from tool_fn.workers import WorkerKind, Workers
-from tool_fn.workers.kind import MIB
+from tool_fn.workers import Workers
 
 WORKER: Final = WorkerKind("data_analysis", "tool_fn.data_worker.worker", memory_bytes=768 * MIB, processes=2)
 _LIMIT_S: Final = 15.0

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 import msgspec
+from dormouse_runtime.workers import WorkerKind
+from dormouse_runtime.workers.kind import MIB
 from msgspec import Meta
 
 from tool_fn.arguments import Arguments
 from tool_fn.means import Means
 from tool_fn.tool import Call, Tool, typed_tool
-from tool_fn.workers import WorkerKind, Workers
-from tool_fn.workers.kind import MIB
+from tool_fn.workers import Workers
 
 WORKER: Final = WorkerKind("math", "tool_fn.math_worker.worker", memory_bytes=512 * MIB, processes=2)
 _LIMIT_S: Final = 8.0

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
+from dormouse_runtime.workers import WorkerKind
+from dormouse_runtime.workers.kind import MIB
 from msgspec import Meta
 
 from tool_fn.arguments import Arguments
@@ -13,8 +15,7 @@ from tool_fn.means import Means
 from tool_fn.sandbox.component import Component
 from tool_fn.sandbox.report import Program, Report
 from tool_fn.tool import Call, Tool, ToolError, typed_tool
-from tool_fn.workers import WorkerKind, Workers
-from tool_fn.workers.kind import MIB
+from tool_fn.workers import Workers
 
 _logger = logging.getLogger(__name__)
 _LIMIT_S: Final = 10.0

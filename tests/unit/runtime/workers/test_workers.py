@@ -11,11 +11,18 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tool_fn.tool import ToolError
-from tool_fn.workers import TimeLimitError, WorkerKind, WorkerLostError, Workers, WorkerUnavailableError
-from tool_fn.workers.kind import MIB
+from dormouse_runtime.workers import (
+    RefusalError,
+    TimeLimitError,
+    WorkerError,
+    WorkerKind,
+    WorkerLostError,
+    Workers,
+    WorkerUnavailableError,
+)
+from dormouse_runtime.workers.kind import MIB
 
-OBEDIENT = WorkerKind("obedient", "tests.unit.tool_fn.workers.obedient", memory_bytes=256 * MIB)
+OBEDIENT = WorkerKind("obedient", "tests.unit.runtime.workers.obedient", memory_bytes=256 * MIB)
 LIMIT_S = 10.0
 
 
@@ -69,15 +76,15 @@ async def test_a_call_that_waits_gets_a_worker_of_its_own() -> None:
 
 async def test_a_sentence_for_the_model_comes_through_and_the_worker_stays(workers: Workers) -> None:
     pid = await call(workers, "out = os.getpid()")
-    with pytest.raises(ToolError, match=r"^There is no such column\.$"):
-        await call(workers, "raise ToolError('There is no such column.')")
+    with pytest.raises(RefusalError, match=r"^There is no such column\.$"):
+        await call(workers, "raise RefusalError('There is no such column.')")
     assert await call(workers, "out = os.getpid()") == pid
 
 
 async def test_what_nobody_foresaw_is_logged_in_full_and_told_in_short(
     workers: Workers, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.ERROR), pytest.raises(ToolError) as error:
+    with caplog.at_level(logging.ERROR), pytest.raises(WorkerError) as error:
         await call(workers, "raise ValueError('an inner matter')")
     assert "ValueError" in str(error.value)
     assert "inner" not in str(error.value)
@@ -105,7 +112,7 @@ async def test_a_hung_call_ends_at_its_limit_and_the_next_one_is_answered(worker
     ],
 )
 async def test_a_crash_is_an_error_and_the_next_call_is_answered(workers: Workers, code: str) -> None:
-    with pytest.raises(ToolError):
+    with pytest.raises(WorkerError):
         await call(workers, code)
     assert await call(workers, "out = 'fresh'") == "fresh"
 
@@ -136,7 +143,7 @@ async def test_an_answer_cannot_be_written_in_advance(workers: Workers) -> None:
 async def test_an_answer_that_is_too_long_is_refused() -> None:
     async with opened(WorkerKind("obedient", OBEDIENT.module, answer_bytes=1000)) as workers:
         assert await call(workers, "out = 'x' * 1000")
-        with pytest.raises(ToolError, match="too long"):
+        with pytest.raises(WorkerError, match="too long"):
             await call(workers, "out = 'x' * 1001")
         assert await call(workers, "out = 1") == "1"
 
@@ -148,9 +155,9 @@ async def test_what_a_library_prints_is_no_part_of_the_answer(workers: Workers) 
 
 
 async def test_memory_past_the_limit_is_an_error(workers: Workers) -> None:
-    with pytest.raises(ToolError, match="more memory"):
+    with pytest.raises(WorkerError, match="more memory"):
         await call(workers, "out = len(bytearray(400 << 20))")
-    with pytest.raises(ToolError, match="more memory"):
+    with pytest.raises(WorkerError, match="more memory"):
         await call(workers, "out = []\nwhile True: out.append(bytes(1 << 20))")
     assert await call(workers, "out = 'fresh'") == "fresh"
 
@@ -210,7 +217,7 @@ async def test_a_warm_worker_waits_for_its_first_call() -> None:
         assert len(workers.pids("obedient")) == 1
 
 
-@pytest.mark.parametrize("module", ["tests.unit.tool_fn.workers.unprepared", "no.such.module"])
+@pytest.mark.parametrize("module", ["tests.unit.runtime.workers.unprepared", "no.such.module"])
 async def test_a_worker_that_cannot_start_says_so(module: str, caplog: pytest.LogCaptureFixture) -> None:
     async with opened(WorkerKind("broken", module)) as workers:
         for _ in range(2):
@@ -227,7 +234,7 @@ async def test_closing_ends_everything_that_runs() -> None:
     await asyncio.sleep(0)
     await workers.close()
     assert await gone(pid)
-    with pytest.raises(ToolError):
+    with pytest.raises(WorkerError):
         await running
     with pytest.raises(WorkerUnavailableError, match="shutting down"):
         await call(workers, "out = 1")
@@ -238,7 +245,7 @@ async def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     program.write_text(f"""
 import asyncio, sys
 sys.path[:] = {sys.path!r}
-from tool_fn.workers import Workers, WorkerKind
+from dormouse_runtime.workers import Workers, WorkerKind
 async def main():
     workers = Workers()
     workers.declare(WorkerKind("obedient", {OBEDIENT.module!r}))

@@ -5,10 +5,10 @@ import logging
 from collections import deque
 from typing import Final
 
-from tool_fn.workers.errors import WorkerUnavailableError
-from tool_fn.workers.kind import WorkerKind
-from tool_fn.workers.protocol import REQUEST_BYTES
-from tool_fn.workers.worker import Worker
+from dormouse_runtime.workers.errors import WorkerUnavailableError
+from dormouse_runtime.workers.kind import WorkerKind
+from dormouse_runtime.workers.protocol import REQUEST_BYTES
+from dormouse_runtime.workers.worker import Worker
 
 _logger = logging.getLogger(__name__)
 # A call that could have had a busy worker after this long had better not start a process for seconds of CPU.
@@ -35,8 +35,8 @@ class Workers:
         """One answer of a worker of this kind.
 
         The limit is for the answering. Waiting for a worker that is free, or for the first one's imports, comes on
-        top and is bounded by the caller. Errors: ToolError and its kinds in workers.errors; the worker is replaced
-        where that is needed. A call that is cancelled takes its worker with it.
+        top and is bounded by the caller. Errors: those in workers.errors; the worker is replaced where that is
+        needed. A call that is cancelled takes its worker with it.
         """
         if self._closed:
             raise WorkerUnavailableError("The function is shutting down.")

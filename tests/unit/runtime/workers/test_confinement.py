@@ -10,12 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tool_fn.tool import ToolError
-from tool_fn.workers import WorkerKind, Workers
-from tool_fn.workers.kind import MIB
+from dormouse_runtime.workers import WorkerError, WorkerKind, Workers
+from dormouse_runtime.workers.kind import MIB
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the protections are the Linux kernel's")
-OBEDIENT = WorkerKind("obedient", "tests.unit.tool_fn.workers.obedient", memory_bytes=256 * MIB)
+OBEDIENT = WorkerKind("obedient", "tests.unit.runtime.workers.obedient", memory_bytes=256 * MIB)
 
 # Each is a whole attempt: what it would bring is put into `out`.
 FILES = [
@@ -202,7 +201,7 @@ async def test_each_layer_holds_by_itself(tmp_path: Path, layer: str, attempt: s
     canary.write_text("canary")
     program = f"""
 import ctypes, os, socket
-from tool_fn.workers import landlock, seccomp
+from dormouse_runtime.workers import landlock, seccomp
 ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
 if not {layer}: print('unavailable', flush=True); os._exit(0)
 try: {attempt.format(canary=str(canary))}
@@ -216,7 +215,7 @@ os.write(1, b'escaped'); os._exit(0)
 
 
 async def test_what_the_system_lacks_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    kinds = [WorkerKind(name, "tests.unit.tool_fn.workers.bare") for name in ("one", "two")]
+    kinds = [WorkerKind(name, "tests.unit.runtime.workers.bare") for name in ("one", "two")]
     workers = Workers()
     try:
         for kind in kinds:
@@ -229,7 +228,7 @@ async def test_what_the_system_lacks_is_told_once(caplog: pytest.LogCaptureFixtu
 
 async def test_an_error_is_no_way_to_more_memory(workers: Workers) -> None:
     for _ in range(3):
-        with contextlib.suppress(ToolError):
+        with contextlib.suppress(WorkerError):
             await call(workers, "out = b'x' * (10 << 30)")
     pids = workers.pids("obedient")
     assert all(psutil.Process(pid).memory_info().rss < OBEDIENT.memory_bytes for pid in pids if psutil.pid_exists(pid))

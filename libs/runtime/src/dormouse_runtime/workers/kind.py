@@ -1,4 +1,4 @@
-"""What a tool declares about the workers it needs."""
+"""What is declared about the workers that some work needs."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +11,7 @@ class WorkerKind:
     """One kind of child process.
 
     `module` is what the child imports, by its full name. It has `handle(request: bytes) -> bytes`, called for one
-    request at a time; a ToolError that it raises reaches the caller as such. It may have `prepare() -> None`, called
+    request at a time; a RefusalError that it raises reaches the caller as such. It may have `prepare() -> None`, called
     once before the child is confined: the last moment to open a file, import a module or start a thread. Afterwards no
     file can be opened at all, so an import that a library puts off fails in `handle`: import it in `prepare`, or use
     the library once.

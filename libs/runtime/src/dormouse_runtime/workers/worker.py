@@ -10,11 +10,16 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-from tool_fn.tool import ToolError
-from tool_fn.workers.errors import TimeLimitError, WorkerLostError, WorkerUnavailableError
-from tool_fn.workers.kind import WorkerKind
-from tool_fn.workers.pipes import Pipes
-from tool_fn.workers.protocol import HELLO, REPLY_HEAD, REQUEST_HEAD, TICKET_BYTES, Reply
+from dormouse_runtime.workers.errors import (
+    RefusalError,
+    TimeLimitError,
+    WorkerFailedError,
+    WorkerLostError,
+    WorkerUnavailableError,
+)
+from dormouse_runtime.workers.kind import WorkerKind
+from dormouse_runtime.workers.pipes import Pipes
+from dormouse_runtime.workers.protocol import HELLO, REPLY_HEAD, REQUEST_HEAD, TICKET_BYTES, Reply
 
 _logger = logging.getLogger(__name__)
 _HELLO_BYTES: Final = 64 * 1024
@@ -53,7 +58,7 @@ class Worker:
                 sys.executable,
                 *_OPTIONS,
                 "-m",
-                "tool_fn.workers.child",
+                "dormouse_runtime.workers.child",
                 kind.module,
                 _options(kind),
                 stdin=pipes.child_reads,
@@ -89,7 +94,8 @@ class Worker:
         return self._process.returncode is None
 
     async def ask(self, request: bytes, time_limit_s: float) -> bytes:
-        """The answer to one request. Errors: ToolError as the module raised it, TimeLimitError, WorkerLostError.
+        """The answer to one request. Errors: RefusalError as the module raised it, and the others but
+        WorkerUnavailableError.
 
         Whenever the worker may not be used again afterwards, on cancellation too, `usable` is False.
         """
@@ -110,13 +116,13 @@ class Worker:
         if reply == Reply.ANSWER:
             return body
         if reply == Reply.ERROR:
-            raise ToolError(body.decode(errors="replace"))
+            raise RefusalError(body.decode(errors="replace"))
         if reply == Reply.DEFECT:
             text = body.decode(errors="replace")
             _logger.error("a worker failed", extra={"worker": self.kind.name, "traceback": text})
-            raise ToolError(f"This failed inside the tool ({_last_type(text)}). Try it in another way.")
+            raise WorkerFailedError(f"This failed inside ({_last_type(text)}). Try it in another way.")
         self.usable = False
-        raise WorkerLostError("The tool broke off without an answer. Try something simpler.")
+        raise WorkerLostError("This broke off without an answer. Try something simpler.")
 
     def kill(self) -> None:
         """End it now. Whoever started it waits for it afterwards."""
@@ -156,14 +162,14 @@ class Worker:
         known = answered == ticket and reply <= Reply.ERROR | Reply.DEFECT | Reply.LAST
         if not known or length > max(limit, _HELLO_BYTES):
             _logger.error("a worker answered nonsense", extra={"worker": self.kind.name})
-            raise WorkerLostError("The tool broke off without an answer. Try something simpler.")
+            raise WorkerLostError("This broke off without an answer. Try something simpler.")
         return Reply(reply), await reader.readexactly(length)
 
     async def _lost(self) -> WorkerLostError:
         self.kill()
         code = await self.wait()
         _logger.warning("a worker ended in a call", extra={"worker": self.kind.name, "exit": _exit(code)})
-        return WorkerLostError("The tool ran out of its limits and was stopped. Try something smaller.")
+        return WorkerLostError("This ran out of its limits and was stopped. Try something smaller.")
 
 
 def _options(kind: WorkerKind) -> str:
@@ -184,7 +190,7 @@ def _environment(ours: Mapping[str, str]) -> dict[str, str]:
 
 
 def _unavailable(kind: WorkerKind) -> WorkerUnavailableError:
-    return WorkerUnavailableError(f"The tool cannot be used now: its {kind.name} process does not start.")
+    return WorkerUnavailableError(f"This cannot be used now: the {kind.name} process does not start.")
 
 
 def _exit(code: int) -> str:

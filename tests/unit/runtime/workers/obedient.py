@@ -12,11 +12,11 @@ import threading
 import time
 from pathlib import Path
 
-from tool_fn.tool import ToolError
+from dormouse_runtime.workers import RefusalError
 
 NAMES = {
     "Path": Path,
-    "ToolError": ToolError,
+    "RefusalError": RefusalError,
     "ctypes": ctypes,
     "mmap": mmap,
     "os": os,

@@ -1,6 +1,6 @@
 """The program of a worker: imports one module, gives up every right that it can, and answers requests until the end.
 
-    python -I -m tool_fn.workers.child <module> <options as JSON>
+    python -I -m dormouse_runtime.workers.child <module> <options as JSON>
 
 It ends with its parent, at the end of its input, and by an alarm of its own shortly after a request's time is over.
 """
@@ -19,9 +19,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
-from tool_fn.tool import ToolError
-from tool_fn.workers.confinement import Limits, confine
-from tool_fn.workers.protocol import HELLO, REPLY_HEAD, REQUEST_HEAD, Reply
+from dormouse_runtime.workers.confinement import Limits, confine
+from dormouse_runtime.workers.errors import RefusalError
+from dormouse_runtime.workers.protocol import HELLO, REPLY_HEAD, REQUEST_HEAD, Reply
 
 _PR_SET_PDEATHSIG: Final = 1
 # The parent kills first; the alarm is for a system on which nothing ends a child with its parent.
@@ -79,7 +79,7 @@ def main(module: str, options: dict[str, Any]) -> int:
 def _answer(handle: Handler, request: bytes, answer_bytes: int) -> tuple[Reply, bytes]:
     try:
         answer = handle(request)
-    except ToolError as error:
+    except RefusalError as error:
         return Reply.ERROR, str(error).encode(errors="replace")
     except MemoryError:
         return Reply.ERROR | Reply.LAST, b"This needs more memory than it may use. Try something smaller."

@@ -1,6 +1,6 @@
 """A worker's module on a system without Landlock."""
 
-from tool_fn.workers import landlock
+from dormouse_runtime.workers import landlock
 
 
 def prepare() -> None:
