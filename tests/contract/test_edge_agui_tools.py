@@ -8,16 +8,15 @@ import pytest
 
 from tests.agui import AguiChecker, parse_stream
 from tests.contract.agent_service import ARGUMENTS
-from tests.contract.scripted_edge import ScriptedEdge, scripted_edge
-from tests.stack import Stack, Tenant
+from tests.contract.scripted_edge import ScriptedEdge
+from tests.stack import Tenant
 
 WEATHER = {"name": "get_weather", "description": "Tells the weather.", "parameters": {"type": "object"}}
 
 
-@pytest.fixture(scope="module")
-async def bench(stack: Stack) -> AsyncIterator[ScriptedEdge]:
-    async with scripted_edge(stack) as bench:
-        yield bench
+@pytest.fixture
+def bench(scripted: ScriptedEdge) -> ScriptedEdge:
+    return scripted
 
 
 class FrontEnd:

@@ -6,14 +6,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.scripted_edge import ScriptedEdge, ask, parse, scripted_edge
+from tests.contract.scripted_edge import ScriptedEdge, ask, parse
 from tests.stack import Stack, Tenant
 
 
-@pytest.fixture(scope="module")
-async def bench(stack: Stack) -> AsyncIterator[ScriptedEdge]:
-    async with scripted_edge(stack) as bench:
-        yield bench
+@pytest.fixture
+def bench(scripted: ScriptedEdge) -> ScriptedEdge:
+    return scripted
 
 
 @pytest.fixture

@@ -6,18 +6,17 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.scripted_edge import ScriptedEdge, scripted_edge
-from tests.stack import Stack, Tenant
+from tests.contract.scripted_edge import ScriptedEdge
+from tests.stack import Tenant
 
 QUESTION: list[dict[str, Any]] = [{"role": "user", "content": "What is the weather?"}]
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
 ANSWER = "It rains.\n\nTake a coat."
 
 
-@pytest.fixture(scope="module")
-async def bench(stack: Stack) -> Any:
-    async with scripted_edge(stack) as bench:
-        yield bench
+@pytest.fixture
+def bench(scripted: ScriptedEdge) -> ScriptedEdge:
+    return scripted
 
 
 async def complete(http: httpx.AsyncClient, **body: Any) -> dict[str, Any]:

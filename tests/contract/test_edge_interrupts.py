@@ -14,10 +14,9 @@ from tests.stack import Stack, Tenant
 RUN: dict[str, Any] = {"agent": "asking", "input": ask()}
 
 
-@pytest.fixture(scope="module")
-async def bench(stack: Stack) -> AsyncIterator[ScriptedEdge]:
-    async with scripted_edge(stack) as bench:
-        yield bench
+@pytest.fixture
+def bench(scripted: ScriptedEdge) -> ScriptedEdge:
+    return scripted
 
 
 @pytest.fixture
