@@ -11,11 +11,13 @@ WRITABLE = (
     *("threads", "runs", "run_logs", "artifacts", "artifact_versions"),
     *("checkpoints", "checkpoint_blobs", "checkpoint_writes", "tool_calls"),
     *("libraries", "documents", "chunks", "embeddings", "embedding_cache", "search_outcomes"),
+    "files",
 )
 READABLE = ("tenants", "api_keys", "checkpoint_migrations", "alembic_version", "embedding_models", "word_counts")
 CALLABLE = (
     *("prune_run_logs", "resumed_runs", "prune_tool_calls", "ensure_embedding_model", "deleted_documents"),
     *("prune_embedding_cache", "prune_search_outcomes", "match_words", "delete_chunks"),
+    *("claim_files", "hold_files"),
 )
 
 
