@@ -248,6 +248,16 @@ async def test_a_run_is_answered_while_redis_is_away_and_its_log_is_whole_when_i
     assert (await bench.read(second, run_id))[after:] == events
 
 
+async def test_a_run_that_waits_is_cancelled_while_redis_is_away(bench: Bench, fleet: Fleet) -> None:
+    valkey = await fleet.valkey()
+    engine = await bench.replica(valkey.url)
+    run_id = await bench.interrupted(engine)
+    await valkey.process.kill()
+    assert (await engine.cancel(bench.tenant.id, run_id)).status is RunStatus.CANCELLED
+    await valkey.start()
+    assert kinds(await bench.read(engine, run_id))[-2:] == ["run_interrupted", "run_cancelled"]
+
+
 async def test_a_run_that_is_cancelled_while_it_asks_does_not_wait(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,7 @@ async def test_an_interrupted_run_is_executed_by_nobody_and_says_what_it_waits_f
             RunStatus.INTERRUPTED,
             ["c1.approval"],
         )
+        assert record.finished_at is None
     (listed,) = (await other.list(bench.tenant.id, status=RunStatus.INTERRUPTED)).runs
     assert listed.interrupts[0].tool_call_id == "c1"
 

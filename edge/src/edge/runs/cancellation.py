@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 from dormouse.agent.v1.run_event_pb2 import CancelCause
+from dormouse_runtime.errors import DormouseError
 from redis.asyncio import Redis
 
 from edge.redis_link import AWAY
@@ -65,7 +66,13 @@ class Cancellations:
         if execution := self._executions.find(run_id, tenant):
             execution.cancel(cause)
             return execution.run.status is not RunStatus.INTERRUPTED
-        meta = await self._metas.get(tenant, run_id)
+        try:
+            meta = await self._metas.get(tenant, run_id)
+        except DormouseError:
+            # What waits for answers is in Postgres.
+            if await self.cancel_interrupted(tenant, run_id, cause) is not RunStatus.INTERRUPTED:
+                raise
+            return True
         if meta is not None and status_of(meta).is_active:
             try:
                 # For whoever takes the run over, should its owner be gone.

@@ -95,6 +95,8 @@ class LiveRun:
                 self._observe(event, event.WhichOneof("event") or "")
                 if event.seq == checkpoint_seq:
                     self.account.clear()
+        for entry in self.entries[:-PARSED_ENTRIES]:
+            entry.events = None
 
     @property
     def id(self) -> str:
@@ -255,7 +257,7 @@ class LiveRun:
             status=status,
             finish_reason=finish_reason,
             error=error,
-            finished_at=datetime.now(UTC),
+            finished_at=None if status is RunStatus.INTERRUPTED else datetime.now(UTC),
             interrupts=list(end.run_interrupted.interrupts),
         )
 
@@ -271,15 +273,20 @@ class LiveRun:
         elif kind in TERMINAL_STATUS:
             self.status, self.finish_reason, self.error = _outcome(event)
             self.interrupts = list(event.run_interrupted.interrupts)
-            self.finished_at = datetime.fromtimestamp(event.unix_ms / 1000, UTC) if event.unix_ms else datetime.now(UTC)
+            if self.status is not RunStatus.INTERRUPTED:
+                self.finished_at = _time_of(event)
         elif kind == "run_resumed":
-            self.status, self.interrupts, self.finished_at = RunStatus.RUNNING, (), None
+            self.status, self.interrupts = RunStatus.RUNNING, ()
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _time_of(event: RunEvent) -> datetime:
+    return datetime.fromtimestamp(event.unix_ms / 1000, UTC) if event.unix_ms else datetime.now(UTC)
 
 
 def _outcome(end: RunEvent) -> tuple[RunStatus, str | None, RunError | None]:

@@ -64,21 +64,20 @@ class RunLookup:
         if meta and status_of(meta) is not RunStatus.INTERRUPTED:
             return None
         try:
-            row = await self._store.row(tenant, run_id)
-            data = await self._store.log(tenant, run_id) if row else None
+            kept = await self._store.log(tenant, run_id)
         except DormouseError as error:
             if meta:
                 return None
             raise away or error from None
-        if row is None or data is None:
+        if kept is None or kept.data is None:
             if meta:
                 return None
-            raise away or (not_found(run_id) if row is None else _expired(run_id))
-        events = unpack(data)
+            raise away or (not_found(run_id) if kept is None else _expired(run_id))
+        events = unpack(kept.data)
         if not is_terminal(events[-1]):
             if away is not None:
                 raise away
-            await self._resumptions.see(LeftRun(run_id, tenant, row.epoch, row.owner))
+            await self._resumptions.see(LeftRun(run_id, tenant, kept.epoch, kept.owner))
         return events
 
     async def _meta(self, tenant: str, run_id: str) -> tuple[Fields | None, DormouseError | None]:

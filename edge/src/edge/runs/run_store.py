@@ -88,6 +88,16 @@ class StoredRun:
     resumed_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class KeptLog:
+    """A run's log in Postgres, and whose run it was at that moment."""
+
+    data: bytes | None
+    """As it was stored; None where nothing is kept."""
+    epoch: int
+    owner: str
+
+
 class RunStore:
     """The table `runs`. Every method sees one tenant; all raise DATABASE_UNAVAILABLE while Postgres is away."""
 
@@ -191,7 +201,8 @@ class RunStore:
                 f"""with ended as (
                         update runs set status = %(status)s, finish_reason = %(finish_reason)s, error = %(error)s,
                             usage = %(usage)s, cancel_cause = %(cause)s, partial = %(partial)s,
-                            interrupts = %(questions)s, base_checkpoint = %(base)s, finished_at = clock_timestamp()
+                            interrupts = %(questions)s::bytea, base_checkpoint = %(base)s,
+                            finished_at = case when %(questions)s::bytea is null then clock_timestamp() end
                         where id = %(id)s and {_ACTIVE} and epoch <= %(epoch)s returning id, tenant_id
                     ), kept as (
                         insert into run_logs (run_id, tenant_id, last_seq, checkpoint_seq, data)
@@ -250,12 +261,16 @@ class RunStore:
             row = await cursor.fetchone()
         return _record(row) if row else None
 
-    async def log(self, tenant: str, run_id: str) -> bytes | None:
-        """What Postgres holds of the log of a run, as it was stored; None where that is nothing."""
+    async def log(self, tenant: str, run_id: str) -> KeptLog | None:
+        """What Postgres holds of a run's log, or None where the tenant has no such run."""
         async with self._database.tenant(tenant) as connection:
-            cursor = await connection.execute("select data from run_logs where run_id = %s", (run_id,), binary=True)
+            cursor = await connection.execute(
+                "select epoch, owner, data from runs left join run_logs on run_id = id where id = %s",
+                (run_id,),
+                binary=True,
+            )
             row = await cursor.fetchone()
-        return row["data"] if row else None
+        return KeptLog(row["data"], row["epoch"], row["owner"]) if row else None
 
     async def page(
         self, tenant: str, *, limit: int, after: str | None, thread_id: str | None, status: RunStatus | None
