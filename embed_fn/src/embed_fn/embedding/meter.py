@@ -45,8 +45,9 @@ class EmbeddingMeter:
 
     def count(self, model: str, source: str, inputs: int) -> None:
         """Counts texts by where their vectors came from: MEMORY, STORE, MODEL."""
-        counts = self._numbers(model).inputs
-        counts[source] = counts.get(source, 0) + inputs
+        if inputs:
+            counts = self._numbers(model).inputs
+            counts[source] = counts.get(source, 0) + inputs
 
     def collect(self) -> Iterator[Metric]:
         """What prometheus_client asks a collector for."""
