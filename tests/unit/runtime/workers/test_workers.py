@@ -259,3 +259,25 @@ asyncio.run(main())
     parent.kill()
     await parent.wait()
     assert await gone(child)
+
+
+async def test_a_conversation_has_its_worker_to_itself() -> None:
+    async with opened(WorkerKind("obedient", OBEDIENT.module, processes=1)) as workers:
+        async with workers.conversation("obedient") as ask:
+            pid = await ask(b"os.kept = 1; out = os.getpid()", LIMIT_S)
+            other = asyncio.create_task(call(workers, "out = os.getpid()"))
+            with pytest.raises(RefusalError):
+                await ask(b"raise RefusalError('No.')", LIMIT_S)
+            assert await ask(b"out = os.kept", LIMIT_S) == b"1"
+            assert not other.done()
+        assert await other == pid.decode()
+
+
+async def test_a_conversation_that_breaks_off_takes_its_worker_with_it() -> None:
+    async with opened(WorkerKind("obedient", OBEDIENT.module, processes=1)) as workers:
+        with pytest.raises(LookupError):
+            async with workers.conversation("obedient") as ask:
+                pid = int(await ask(b"out = os.getpid()", LIMIT_S))
+                raise LookupError
+        assert await gone(pid)
+        assert await call(workers, "out = 'fresh'") == "fresh"

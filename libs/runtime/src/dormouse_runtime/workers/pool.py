@@ -3,9 +3,11 @@
 import asyncio
 import logging
 from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
-from dormouse_runtime.workers.errors import WorkerUnavailableError
+from dormouse_runtime.workers.errors import WorkerError, WorkerUnavailableError
 from dormouse_runtime.workers.kind import WorkerKind
 from dormouse_runtime.workers.protocol import REQUEST_BYTES
 from dormouse_runtime.workers.worker import Worker
@@ -13,6 +15,8 @@ from dormouse_runtime.workers.worker import Worker
 _logger = logging.getLogger(__name__)
 # A call that could have had a busy worker after this long had better not start a process for seconds of CPU.
 _GROW_AFTER_S: Final = 0.05
+
+Ask = Callable[[bytes, float], Awaitable[bytes]]
 
 
 class Workers:
@@ -38,14 +42,32 @@ class Workers:
         top and is bounded by the caller. Errors: those in workers.errors; the worker is replaced where that is
         needed. A call that is cancelled takes its worker with it.
         """
+        async with self.conversation(name) as ask:
+            return await ask(request, time_limit_s)
+
+    @asynccontextmanager
+    async def conversation(self, name: str) -> AsyncIterator[Ask]:
+        """One worker for several calls, each as `call`, with nobody else's between them: its module may remember.
+
+        A conversation that is left with another exception than a call's own takes its worker with it.
+        """
         if self._closed:
             raise WorkerUnavailableError("The function is shutting down.")
-        if len(request) > REQUEST_BYTES:
-            raise ValueError("the request is longer than a worker takes")
         pool = self._pools[name]
         worker = await pool.take()
-        try:
+
+        async def ask(request: bytes, time_limit_s: float) -> bytes:
+            if len(request) > REQUEST_BYTES:
+                raise ValueError("the request is longer than a worker takes")
             return await worker.ask(request, time_limit_s)
+
+        try:
+            yield ask
+        except WorkerError:
+            raise
+        except BaseException:
+            worker.usable = False
+            raise
         finally:
             pool.give_back(worker)
 
