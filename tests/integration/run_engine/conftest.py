@@ -84,8 +84,7 @@ class Bench:
     async def kill(self, engine: RunEngine) -> None:
         """Ends a replica without its saying so."""
         engine._replicas.release = _nothing  # type: ignore[method-assign]
-        for task in engine._chores:
-            task.cancel()
+        await engine._chores.end(0)
         await self.ends[engine]()
 
     def silence_heartbeat(self, engine: RunEngine) -> None:

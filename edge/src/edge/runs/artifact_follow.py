@@ -17,7 +17,7 @@ from edge.artifacts.store import ArtifactStore
 
 from .live_run import Entry
 from .ownership import Ownership
-from .run_store import LostError
+from .run_rows import LostError
 
 Document = dict[str, Any]
 

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from dormouse.agent.v1.run_event_pb2 import CancelCause, RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
@@ -20,6 +20,7 @@ from edge.redis_link import make_client
 from . import metrics
 from .agent_client import AgentClient
 from .cancellation import Cancellations
+from .chores import Chores
 from .events import is_terminal
 from .execution import Means, RetryPolicy
 from .executions import Executions
@@ -35,21 +36,17 @@ from .resumption import Resumptions
 from .retention import keep_pruning
 from .run_lookup import RunLookup
 from .run_meta import RunMetas
-from .run_store import Admission, RunStore, with_artifacts
+from .run_rows import Admission
+from .run_store import RunStore, with_artifacts
 from .takeover import take_over
 
 CANCEL_WAIT_S = 2.0
 """How long an answer to `cancel` waits for the run's end."""
 
-RELEASE_S = 2.0
-"""How long a replica that stops waits for what it does between runs, such as taking answers."""
-
 SWEEP_S = 15.0
 """How often runs are looked for that were left with their answers."""
 
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +131,7 @@ class RunEngine:
             self._resumptions,
             self._executions,
         )
-        self._chores: set[asyncio.Task[Any]] = set()
+        self._chores = Chores()
         self._executions.means = Means(
             agent=agent,
             store=self._store,
@@ -181,7 +178,7 @@ class RunEngine:
             )
             for run_id in admission.to_cancel:
                 await self._cancellations.order(own.tenant, run_id, cause)
-                self._do(self._make_way(own.tenant, run_id, cause))
+                self._chores.do(self._make_way(own.tenant, run_id, cause))
             while not execution.run.visible:
                 await execution.run.change()
         except asyncio.CancelledError:
@@ -281,7 +278,7 @@ class RunEngine:
         DATABASE_UNAVAILABLE.
         """
         # A client that leaves in between must not leave the run between its answers and its execution.
-        return await asyncio.shield(self._do(self._resume(tenant, run_id, answers, on_disconnect)))
+        return await asyncio.shield(self._chores.do(self._resume(tenant, run_id, answers, on_disconnect)))
 
     async def interrupted_run(self, tenant: str, thread_id: str) -> RunRecord | None:
         """The run that waits for answers on a thread. Errors: DATABASE_UNAVAILABLE."""
@@ -310,10 +307,7 @@ class RunEngine:
 
     async def release(self) -> None:
         """Stops to execute; runs that have not ended are free for other replicas."""
-        if self._chores:
-            _, late = await asyncio.wait(self._chores, timeout=RELEASE_S)
-            for task in late:
-                task.cancel()
+        await self._chores.end()
         for execution in self._executions:
             await execution.abandon()
         await self._replicas.release()
@@ -332,7 +326,7 @@ class RunEngine:
             metrics.TAKEOVERS.labels(outcome).inc()
             _log.info("took a run over", extra={"run_id": run.id, "outcome": outcome})
         await self._replicas.remove(replica_id)
-        self._do(self._adopt_left(replica_id))  # not here: the database must not delay the heartbeat
+        self._chores.do(self._adopt_left(replica_id))  # not here: the database must not delay the heartbeat
 
     async def _sweep(self) -> None:
         while True:
@@ -363,13 +357,6 @@ class RunEngine:
                         execution.cancel(_cause(cause))
                 else:
                     self._executions.look(order)
-
-    def _do(self, chore: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Starts what does not belong to a run that is executed here, nor end with the request that it came with."""
-        task = asyncio.create_task(chore)
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
-        return task
 
     async def _see_off(self, tenant: str, run_id: str, cause: CancelCause.ValueType) -> RunRecord:
         """Waits shortly for the end of a run that was ordered to end."""

@@ -23,7 +23,8 @@ from .durable_log import entries_of, pack_log, unpack
 from .events import TERMINAL_STATUS, activity, end_of, run_cancelled, run_failed, run_started
 from .live_run import LiveRun
 from .model import RunError, RunStatus
-from .run_store import LostError, Over, RunEnd, RunStore, Waiting, with_artifacts
+from .run_rows import LostError, Over, RunEnd, Waiting
+from .run_store import RunStore, with_artifacts
 
 TURN_POLL_S = 1.0
 """How often a run that waits for its thread looks, in case it was not told."""

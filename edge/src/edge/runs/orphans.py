@@ -16,7 +16,8 @@ from .log_format import read_live_run
 from .model import RunError, RunStatus
 from .replicas import Replicas
 from .run_meta import RunMetas, status_of
-from .run_store import LostError, RunEnd, RunStore
+from .run_rows import LostError, RunEnd
+from .run_store import RunStore
 
 AGE = timedelta(seconds=10)
 """A run younger than this may not have reached Redis yet."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from dormouse.agent.v1.agent_pb2 import Artifact
@@ -16,86 +15,12 @@ from psycopg.types.json import Jsonb
 from edge.artifacts.pins import pin, undo
 from edge.database import Connection, Database
 
-from .durable_log import StoredLog
-from .model import MultitaskStrategy, RunError, RunPage, RunRecord, RunStatus, Usage
+from .model import MultitaskStrategy, RunPage, RunRecord, RunStatus
 from .ownership import Ownership
-
-_COLUMNS = """id, tenant_id, agent_id, model, status, created_at, thread_id, started_at, finished_at, finish_reason,
-    error, usage, interrupts"""
-
-_OVER = f"{_COLUMNS}, (select data from run_logs where run_id = id) as data"  # noqa: S608 - constants
+from .run_rows import COLUMNS, OVER, Admission, KeptLog, LostError, Over, RunEnd, StoredRun, Waiting, record_of
 
 _ACTIVE = "status in ('queued', 'running')"
 _HOLDS_THREAD = "status in ('queued', 'running', 'interrupted')"
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """A new run's place: whether it may start at once, and which runs have to make way for it."""
-
-    created_at: datetime
-    """By the database's clock, which orders the runs of a thread whichever replica admits them."""
-    is_running: bool
-    to_cancel: Sequence[str]
-    artifacts: Sequence[Artifact] = ()
-    """The versions that a run which may start at once starts from, without their contents."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """It is not a run's turn yet."""
-
-    position: int
-    """How many runs that hold the thread stand before it, at least 1."""
-    behind: str
-    """The first of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Over:
-    """The run has ended, or waits for answers: its owner died between the row and the log."""
-
-    record: RunRecord
-    log: bytes | None
-    """What Postgres holds of the log, as it was stored."""
-
-
-class LostError(Exception):
-    """Another replica owns the run now."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunEnd:
-    """How a run ended, or was interrupted."""
-
-    record: RunRecord
-    epoch: int
-    cause: int | None = None
-    """A CancelCause, for a cancelled run."""
-    partial: Sequence[Message] = ()
-    """What a run had said that was cancelled, or may be while it waits for answers."""
-    base_checkpoint: str | None = None
-    log: StoredLog | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRun:
-    """A run's row."""
-
-    record: RunRecord
-    epoch: int
-    owner: str
-    resumed_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class KeptLog:
-    """A run's log in Postgres, and whose run it was at that moment."""
-
-    data: bytes | None
-    """As it was stored; None where nothing is kept."""
-    epoch: int
-    owner: str
 
 
 class RunStore:
@@ -159,13 +84,13 @@ class RunStore:
             status = RunStatus(row["status"])
             if not status.is_active:
                 cursor = await connection.execute(
-                    f"select {_OVER} from runs where id = %s",  # noqa: S608 - a constant
+                    f"select {OVER} from runs where id = %s",  # noqa: S608 - a constant
                     (own.run_id,),
                     binary=True,
                 )
                 ended = await cursor.fetchone()
                 assert ended is not None, "its row is locked"
-                return Over(_record(ended), ended["data"])
+                return Over(record_of(ended), ended["data"])
             if status is RunStatus.RUNNING:
                 return ExecuteRequest.FromString(row["request"])
             waiting = [run_id for run_id, _ in holders.runs]
@@ -211,7 +136,7 @@ class RunStore:
                         on conflict (run_id) do update set last_seq = excluded.last_seq, kept_at = now(),
                             checkpoint_seq = excluded.checkpoint_seq, data = excluded.data
                     )
-                    select {_OVER}, epoch from runs where id = %(id)s and not exists (select from ended)""",  # noqa: S608
+                    select {OVER}, epoch from runs where id = %(id)s and not exists (select from ended)""",  # noqa: S608
                 {
                     "id": record.id,
                     "epoch": end.epoch,
@@ -234,7 +159,7 @@ class RunStore:
             return None
         if other["epoch"] > end.epoch:
             raise LostError
-        return Over(_record(other), other["data"])
+        return Over(record_of(other), other["data"])
 
     async def get(self, tenant: str, run_id: str) -> RunRecord | None:
         """The run, or None where the tenant has no such run."""
@@ -245,21 +170,21 @@ class RunStore:
         """The run with what is said of its owner."""
         async with self._database.tenant(tenant) as connection:
             cursor = await connection.execute(
-                f"select {_COLUMNS}, epoch, owner, resumed_at from runs where id = %s",  # noqa: S608
+                f"select {COLUMNS}, epoch, owner, resumed_at from runs where id = %s",  # noqa: S608
                 (run_id,),
             )
             row = await cursor.fetchone()
-        return StoredRun(_record(row), row["epoch"], row["owner"], row["resumed_at"]) if row else None
+        return StoredRun(record_of(row), row["epoch"], row["owner"], row["resumed_at"]) if row else None
 
     async def interrupted(self, tenant: str, thread_id: str) -> RunRecord | None:
         """The run on a thread that waits for answers."""
         async with self._database.tenant(tenant) as connection:
             cursor = await connection.execute(
-                f"select {_COLUMNS} from runs where thread_id = %s and status = 'interrupted'",  # noqa: S608
+                f"select {COLUMNS} from runs where thread_id = %s and status = 'interrupted'",  # noqa: S608
                 (thread_id,),
             )
             row = await cursor.fetchone()
-        return _record(row) if row else None
+        return record_of(row) if row else None
 
     async def log(self, tenant: str, run_id: str) -> KeptLog | None:
         """What Postgres holds of a run's log, or None where the tenant has no such run."""
@@ -286,12 +211,12 @@ class RunStore:
         if status is not None:
             conditions.append("status = %s")
             values.append(status)
-        query = f"""select {_COLUMNS} from runs where {" and ".join(conditions)}
+        query = f"""select {COLUMNS} from runs where {" and ".join(conditions)}
                     order by created_at desc, id desc limit %s"""  # noqa: S608 - built of constants
         async with self._database.tenant(tenant) as connection:
             cursor = await connection.execute(query, (*values, limit + 1))
             rows = await cursor.fetchall()
-        return RunPage([_record(row) for row in rows[:limit]], has_more=len(rows) > limit)
+        return RunPage([record_of(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
     async def _claim(self, connection: Connection, own: Ownership, owner: str) -> dict[str, Any] | None:
         """The run's row, which now names its owner; None where it is gone. Raises LostError."""
@@ -391,23 +316,3 @@ def _go_on_after(asked: ExecuteRequest, before: dict[str, Any]) -> tuple[Execute
         del request.input[:]
         request.input.extend([*carried, *asked.input])
     return request, len(carried)
-
-
-def _record(row: dict[str, Any]) -> RunRecord:
-    error = row["error"]
-    started: datetime | None = row["started_at"]
-    return RunRecord(
-        id=row["id"],
-        tenant=row["tenant_id"],
-        agent_id=row["agent_id"],
-        model=row["model"],
-        status=RunStatus(row["status"]),
-        created_at=row["created_at"],
-        thread_id=row["thread_id"],
-        started_at=started,
-        finished_at=row["finished_at"],
-        finish_reason=row["finish_reason"],
-        error=RunError(error["reason"], error["message"], error["retryable"]) if error else None,
-        usage=Usage.from_json(row["usage"]) if row["usage"] else Usage(),
-        interrupts=RunInterrupted.FromString(row["interrupts"]).interrupts if row["interrupts"] else (),
-    )
