@@ -19,6 +19,11 @@ def document_not_found() -> DormouseError:
     return DormouseError(error_pb2.ERROR_REASON_DOCUMENT_NOT_FOUND, "There is no such document.")
 
 
+def conflict(message: str) -> DormouseError:
+    """The document is in a state that does not allow this; `message` says which."""
+    return DormouseError(error_pb2.ERROR_REASON_CONFLICT, message)
+
+
 def model_not_found(model: str) -> DormouseError:
     """The model server does not hold this model; empty: it holds none that can do it."""
     if not model:

@@ -15,7 +15,7 @@ WRITABLE = (
 )
 READABLE = ("tenants", "api_keys", "checkpoint_migrations", "alembic_version", "embedding_models", "word_counts")
 CALLABLE = (
-    *("prune_run_logs", "resumed_runs", "prune_tool_calls", "ensure_embedding_model", "deleted_documents"),
+    *("prune_run_logs", "resumed_runs", "prune_tool_calls", "ensure_embedding_model", "documents_to_clear"),
     *("prune_embedding_cache", "prune_search_outcomes", "match_words", "delete_chunks"),
     *("claim_files", "hold_files"),
 )

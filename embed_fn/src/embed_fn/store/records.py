@@ -109,9 +109,10 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Unembedded:
-    """A stored passage that lacks a model's embedding. key: for `add_embeddings`."""
+    """A stored passage that lacks a model's embedding. key: for `add_embeddings`. number: in its document."""
 
     key: int
+    number: int
     text: str
     headings: Sequence[str]
 
@@ -121,7 +122,7 @@ class NewEmbedding:
     """key: of `Unembedded`."""
 
     key: int
-    vector: array[float]
+    vector: "array[float]"
 
 
 @dataclass(frozen=True, slots=True)

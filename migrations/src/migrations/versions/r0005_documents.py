@@ -63,9 +63,10 @@ create table documents (
     constraint documents_counts check (chunk_count >= 0 and (state <> 'ready' or chunk_count = chunk_total))
 );
 create unique index documents_content on documents (tenant_id, sha256) where state in ('ingesting', 'ready');
-create index documents_newest on documents (tenant_id, created_at desc, id);
+create index documents_newest on documents (tenant_id, created_at, id);
 create index documents_not_ready on documents (tenant_id, number) where state <> 'ready';
-create index documents_deleted on documents (changed_at) where state = 'deleted';
+create index documents_to_clear on documents (changed_at)
+    where state = 'deleted' or (state = 'failed' and chunk_count > 0);
 
 create table chunks (
     tenant_id text not null,
@@ -336,14 +337,14 @@ create policy maintenance on {table} to current_user
     with check (current_setting('dormouse.maintenance', true) = 'on');
 """
 MAINTENANCE = """
--- Documents whose deletion began before `before` and has not come to its end.
-create function deleted_documents(before timestamptz, batch integer) returns table (tenant_id text, number bigint)
+-- Documents that were deleted or failed before `before` and still have rows.
+create function documents_to_clear(before timestamptz, batch integer) returns table (tenant_id text, number bigint)
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
 begin
     -- In the body, because only a superuser may hang such a setting on a function.
     perform set_config('dormouse.maintenance', 'on', true);
     return query select d.tenant_id, d.number from documents d
-        where d.state = 'deleted' and d.changed_at < before order by d.changed_at limit batch;
+        where (d.state = 'deleted' or (d.state = 'failed' and d.chunk_count > 0)) and d.changed_at < before order by d.changed_at limit batch;
     perform set_config('dormouse.maintenance', '', true);
 end $$;
 
@@ -381,7 +382,7 @@ end $$;
 """
 
 FUNCTIONS = (
-    *("store_words", "count_words", "match_words", "delete_chunks", "ensure_embedding_model", "deleted_documents"),
+    *("store_words", "count_words", "match_words", "delete_chunks", "ensure_embedding_model", "documents_to_clear"),
     *("prune_embedding_cache", "prune_search_outcomes"),
 )
 

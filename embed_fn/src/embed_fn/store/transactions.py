@@ -1,0 +1,57 @@
+"""Transactions of one tenant, each with a limit of time."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from embed_fn.postgres import Postgres
+
+if TYPE_CHECKING:
+    from dormouse_runtime.postgres import Connection, Database
+
+T = TypeVar("T")
+READ_S: Final = 3.0
+WRITE_S: Final = 30.0
+"""A batch of passages may have to wait for its turn at the tenant's words."""
+_TENANT: Final = "select set_config('dormouse.tenant', %s, true)"
+
+
+class Transactions:
+    """Row-level security shows each the rows of its tenant."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def run(
+        self,
+        tenant: str,
+        work: "Callable[[Connection], Awaitable[T]]",
+        *,
+        timeout_s: float = READ_S,
+        one_moment: bool = False,
+    ) -> T:
+        """What `work` returns, committed. one_moment: all its statements see the state of the first.
+
+        Errors: DATABASE_UNAVAILABLE.
+        """
+        database = await self._postgres.database()
+        return await database.answer(_within(database, tenant, work, one_moment), timeout_s)
+
+    async def run_for_all(self, work: "Callable[[Connection], Awaitable[T]]") -> T:
+        """The same without a tenant, for the functions that work over all."""
+        database = await self._postgres.database()
+        return await database.answer(_outside(database, work))
+
+
+async def _within(
+    database: "Database", tenant: str, work: "Callable[[Connection], Awaitable[T]]", one_moment: bool
+) -> T:
+    async with database.pool.connection() as connection, connection.transaction():
+        if one_moment:
+            await connection.execute("set transaction isolation level repeatable read")
+        await connection.execute(_TENANT, (tenant,))
+        return await work(connection)
+
+
+async def _outside(database: "Database", work: "Callable[[Connection], Awaitable[T]]") -> T:
+    async with database.pool.connection() as connection, connection.transaction():
+        return await work(connection)
