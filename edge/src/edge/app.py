@@ -32,7 +32,7 @@ from .native import (
     trace_schemas,
 )
 from .native import schemas as native
-from .openai import answers, chat_routes, model_routes, schemas
+from .openai import answers, chat_routes, embeddings_routes, embeddings_schemas, model_routes, schemas
 from .services import open_services
 from .settings import Settings
 
@@ -46,6 +46,7 @@ Every answer carries `x-request-id`; every error has OpenAI's shape.
 
 _SURFACES = (
     chat_routes,
+    embeddings_routes,
     model_routes,
     agui_routes,
     agent_routes,
@@ -62,6 +63,8 @@ _MODELS = (
     answers.ChatCompletion,
     answers.ChatCompletionChunk,
     answers.ModelList,
+    embeddings_schemas.EmbeddingsRequest,
+    embeddings_schemas.EmbeddingList,
     RunAgentInput,
     *native.MODELS,
     *trace_schemas.MODELS,

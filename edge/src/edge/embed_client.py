@@ -22,6 +22,9 @@ SCOPES: Final = ("documents",)
 EMBED_TIMEOUT_S: Final = 300.0
 """For a request of the largest size on a slow machine."""
 
+# The largest vectors of so many fit into one message.
+_INPUTS_PER_CALL: Final = 1024
+
 # A process that dies in mid-call shows as one of these, by chance.
 _BROKEN: Final = frozenset((grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN))
 
@@ -63,13 +66,17 @@ class EmbedClient:
         model: empty for the platform's. dimensions: 0 for the model's own. Errors: what embed_fn says;
         FUNCTION_UNAVAILABLE when it breaks off.
         """
-        request = EmbedRequest(model=model, inputs=inputs, dimensions=dimensions)
-        try:
-            answer: EmbedResponse = await self.stub.Embed(
-                request, timeout=EMBED_TIMEOUT_S, metadata=self.metadata(caller, request_id)
-            )
-        except grpc.aio.AioRpcError as error:
-            raise translate(error) from error
+        answer = EmbedResponse()
+        for at in range(0, len(inputs), _INPUTS_PER_CALL):
+            part = inputs[at : at + _INPUTS_PER_CALL]
+            request = EmbedRequest(model=model, inputs=part, dimensions=dimensions)
+            try:
+                told = await self.stub.Embed(
+                    request, timeout=EMBED_TIMEOUT_S, metadata=self.metadata(caller, request_id)
+                )
+            except grpc.aio.AioRpcError as error:
+                raise translate(error) from error
+            answer.MergeFrom(told)
         return answer
 
 

@@ -21,6 +21,7 @@ from .embed_client import EmbedClient
 from .health import Health
 from .lifecycle import Lifecycle
 from .mcp.endpoint import McpEndpoint
+from .openai.token_texts import TokenTexts
 from .runs import AgentClient, EngineSettings, RunEngine, open_engine
 from .settings import Settings
 from .threads import ThreadStore
@@ -37,6 +38,7 @@ class Services:
     agents: AgentDirectory
     tools: ToolClient
     embed: EmbedClient
+    token_texts: TokenTexts
     threads: ThreadStore
     runs: RunEngine
     artifacts: ArtifactStore
@@ -98,6 +100,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
                 agents=agents,
                 tools=tools,
                 embed=embed,
+                token_texts=TokenTexts(),
                 threads=ThreadStore(database),
                 runs=runs,
                 artifacts=artifacts,
