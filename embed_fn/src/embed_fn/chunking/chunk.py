@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from embed_fn.parsing.document import ParsedDocument
-
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -26,18 +24,19 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class ChunkLimits:
-    """In characters. target: passages end at the first good place behind it. most: none is longer. least: shorter ones
-    are joined with what follows in their section. overlap: repeated where a paragraph has to be cut."""
+    """In characters. target: passages are filled up to it. most: none is longer. least: shorter ones are joined with
+    what follows, where that belongs to them. overlap: repeated where a paragraph has to be cut."""
 
     target: int = 900
     most: int = 1_400
     least: int = 200
     overlap: int = 100
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.overlap <= self.target // 4 and 0 <= self.least <= self.target // 2):
+            raise ValueError("overlap is at most a quarter of the target, least at most half of it")
+        if not 8 <= self.target <= self.most - self.least - 2:
+            raise ValueError("target is at least 8, and most holds target, least, and a line between them")
+
 
 CHUNK_LIMITS: Final = ChunkLimits()
-
-
-def chunk(parsed: ParsedDocument, limits: ChunkLimits) -> list[Chunk]:
-    """Cuts a whole document. The same document and limits give the same passages."""
-    raise NotImplementedError

@@ -16,6 +16,31 @@ class BlockKind(StrEnum):
     ROW = "row"
 
 
+@dataclass(slots=True)
+class Piece:
+    """A part of a file as a parser finds it. text: cleaned, without white space at its ends, never empty.
+
+    continues: the piece goes on where the one before it ended, without a line end between them.
+    """
+
+    kind: BlockKind
+    text: str
+    level: int = 0
+    page: int = 0
+    continues: bool = False
+
+
+def separator(before: Piece | None, piece: Piece) -> str:
+    """What is between two pieces in the document's text."""
+    if before is None or piece.continues:
+        return ""
+    if piece.kind is BlockKind.ROW and before.kind in (BlockKind.ROW, BlockKind.HEADER):
+        return "\n"
+    if piece.kind is BlockKind.LIST and before.kind is BlockKind.LIST:
+        return "\n"
+    return "\n\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """level: of a heading, 1 is the outermost. page: 1 for the first; 0 where the type has no pages."""
