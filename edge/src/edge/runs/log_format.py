@@ -215,12 +215,13 @@ def _own_fields(run: LiveRun, replica_id: str) -> Command:
     own = run.ownership
     # A run that ends with its owner is never executed again, so what was asked need not be kept.
     request = own.request.SerializeToString() if own.on_disconnect is OnDisconnect.CONTINUE else _named(own.request)
+    base = () if run.base_checkpoint is None else ("base_checkpoint", run.base_checkpoint)
     return (
         "owner", replica_id, "epoch", own.epoch, "tenant", own.tenant, "user", own.user, "request", request,
         "on_disconnect", own.on_disconnect, "may_replace", int(own.may_replace), "stored", int(own.stored),
         "request_id", own.request_id, "created_ms", _to_ms(own.created_at), "checkpoint", run.checkpoint_seq,
         "status", run.status if run.status.is_active else RunStatus.RUNNING,
-        "started_ms", _to_ms(run.started_at),
+        "started_ms", _to_ms(run.started_at), *base,
     )  # fmt: skip
 
 

@@ -131,6 +131,7 @@ class LogAccount:
                 content = call.result.content if call.result else _NOT_RUN if call_id in unapproved else _UNKNOWN
                 result = Message(
                     id=f"{call_id}.result",
+                    name=call.name,
                     role=Role.ROLE_TOOL,
                     tool_call_id=call_id,
                     content=[ContentPart(text=content)],

@@ -126,7 +126,8 @@ class RunStore:
                 f"""with ended as (
                         update runs set status = %(status)s, finish_reason = %(finish_reason)s, error = %(error)s,
                             usage = %(usage)s, cancel_cause = %(cause)s, partial = %(partial)s,
-                            interrupts = %(questions)s::bytea, base_checkpoint = %(base)s,
+                            interrupts = %(questions)s::bytea,
+                            base_checkpoint = coalesce(%(base)s, base_checkpoint),
                             finished_at = case when %(questions)s::bytea is null then clock_timestamp() end
                         where id = %(id)s and {_ACTIVE} and epoch <= %(epoch)s returning id, tenant_id
                     ), kept as (
