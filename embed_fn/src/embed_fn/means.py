@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from dormouse_runtime.metrics import Collector
+from dormouse_runtime.workers import Workers
 
 from embed_fn.embedding.batches import BatchLimits
 from embed_fn.embedding.cache import Cache
@@ -17,9 +18,17 @@ from embed_fn.embedding.meter import EmbeddingMeter
 from embed_fn.embedding.models import Models
 from embed_fn.embedding.port import Embedder
 from embed_fn.embedding.postgres_store import PostgresStore
+from embed_fn.ingestion.ingestions import Ingestions
+from embed_fn.ingestion.passage_vectors import PassageVectors
+from embed_fn.ingestion.pipeline import Pipeline
+from embed_fn.ingestion.reindexing import Reindexing
 from embed_fn.ollama.client import OllamaClient, Timeouts
+from embed_fn.parsing.limits import LIMITS
+from embed_fn.parsing.reader import DocumentReader
 from embed_fn.postgres import Postgres
 from embed_fn.settings import Settings
+from embed_fn.store.documents import DocumentStore
+from embed_fn.store.models import ModelStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,9 @@ class Means:
     postgres: Postgres
     ollama: OllamaClient
     embedder: Embedder
+    documents: DocumentStore
+    ingestions: Ingestions
+    reindexing: Reindexing
     collectors: Sequence[Collector] = ()
 
 
@@ -49,4 +61,13 @@ async def open_means(settings: Settings) -> AsyncIterator[Means]:
         meter = EmbeddingMeter()
         embedder = ModelEmbedder(ollama, models, Cache(settings.cache_bytes, store), limits, meter)
         stack.push_async_callback(embedder.aclose)
-        yield Means(settings, postgres, ollama, embedder, (meter,))
+        workers = Workers()
+        stack.push_async_callback(workers.close)
+        documents, stored_models = DocumentStore(postgres), ModelStore(postgres)
+        vectors = PassageVectors(embedder, stored_models)
+        reindexing = Reindexing(documents, stored_models, vectors)
+        stack.push_async_callback(reindexing.aclose)
+        pipeline = Pipeline(documents, DocumentReader(workers), vectors, reindexing)
+        ingestions = Ingestions(documents, pipeline, most=settings.ingestions, most_bytes=LIMITS.file_bytes)
+        stack.push_async_callback(ingestions.aclose)
+        yield Means(settings, postgres, ollama, embedder, documents, ingestions, reindexing, (meter,))

@@ -1,6 +1,7 @@
 """EmbedService: each RPC handed to the part that does it."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc.aio
@@ -33,8 +34,9 @@ class EmbedServicer(embed_service_pb2_grpc.EmbedServiceServicer):
         self, request_iterator: AsyncIterator[pb.IngestRequest], context: Context
     ) -> AsyncIterator[pb.IngestResponse]:
         """Stores a document and tells how far it is."""
-        async for told in self._ingestion.ingest(request_iterator):
-            yield told
+        async with aclosing(self._ingestion.ingest(request_iterator)) as events:
+            async for told in events:
+                yield told
 
     async def Search(self, request: pb.SearchRequest, context: Context) -> pb.SearchResponse:  # noqa: N802
         """Finds passages."""
@@ -60,8 +62,9 @@ class EmbedServicer(embed_service_pb2_grpc.EmbedServiceServicer):
         self, request: pb.ReindexRequest, context: Context
     ) -> AsyncIterator[pb.ReindexResponse]:
         """Embeds a tenant's passages anew and tells how far it is."""
-        async for told in self._searching.reindex(request):
-            yield told
+        async with aclosing(self._searching.reindex(request)) as events:
+            async for told in events:
+                yield told
 
     async def DeleteDocument(  # noqa: N802
         self, request: pb.DeleteDocumentRequest, context: Context

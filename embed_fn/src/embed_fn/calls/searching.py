@@ -1,6 +1,6 @@
 """Search and Reindex."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from dormouse.embed.v1 import embed_service_pb2 as pb
 
@@ -17,7 +17,7 @@ class SearchCalls:
     async def search(self, request: pb.SearchRequest) -> pb.SearchResponse:
         raise errors.not_available("Search")
 
-    async def reindex(self, request: pb.ReindexRequest) -> AsyncIterator[pb.ReindexResponse]:
+    async def reindex(self, request: pb.ReindexRequest) -> AsyncGenerator[pb.ReindexResponse, None]:
         for refused in (errors.not_available("Reindex"),):
             raise refused
         yield pb.ReindexResponse()
