@@ -149,4 +149,5 @@ def _recovered(call_id: str, call: _CallSoFar) -> RecoveredToolResult:
         content=result.content if result else "",
         is_error=result.is_error if result else False,
         outcome_unknown=result.outcome_unknown if result else True,
+        sources=result.sources if result else (),
     )
