@@ -10,6 +10,7 @@ from tool_fn.ledger import postgres
 from tool_fn.ledger.port import Different, Entry, Finished, Lost, Mine, NotBegun, Running, arguments_hash
 from tool_fn.ledger.postgres import PostgresLedger
 from tool_fn.results import Result
+from tool_fn.sources import Source
 
 from tests.stack import Stack, Tenant
 
@@ -52,7 +53,8 @@ async def test_a_call_goes_from_begun_to_finished(
     assert await one.begin(entry(tenant), may_run=True) == Mine()
     assert await other.begin(entry(tenant), may_run=True) == Running()
     assert await other.begin(entry(tenant, arguments=b"[1]"), may_run=True) == Different()
-    brought = Result("é😀", is_error=True, is_truncated=True, outcome_unknown=True, duration_ms=7)
+    source = Source("file-1", "a\u00fc.md", "chunk-1", 5, 9, 2, "text", "1")
+    brought = Result("é😀", is_error=True, is_truncated=True, outcome_unknown=True, duration_ms=7, sources=(source,))
     await one.finish(entry(tenant), brought)
     for ledger in ledgers:
         assert await ledger.begin(entry(tenant), may_run=False) == Finished(brought)

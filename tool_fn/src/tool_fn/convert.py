@@ -1,17 +1,19 @@
 """Between protos and what this function works with."""
 
 import msgspec
+from dormouse.common.v1 import source_pb2
 from dormouse.tool.v1 import tool_pb2, tool_service_pb2
 
 from tool_fn.invoker import Request, Told
 from tool_fn.results import Result
+from tool_fn.sources import Source
 from tool_fn.tool import Progress, Tool
 
 
-def invoke_request(request: tool_service_pb2.InvokeRequest) -> Request:
+def invoke_request(request: tool_service_pb2.InvokeRequest, documents_token: str = "") -> Request:
     """A call as it was asked for. No arguments at all are an empty object."""
     arguments = request.arguments_json.strip().encode() or b"{}"
-    return Request(request.name, arguments, request.idempotency_key, request.tool_call_id)
+    return Request(request.name, arguments, request.idempotency_key, request.tool_call_id, documents_token)
 
 
 def invoke_response(told: Told) -> tool_service_pb2.InvokeResponse:
@@ -28,10 +30,24 @@ def invoke_response(told: Told) -> tool_service_pb2.InvokeResponse:
                     is_replay=told.is_replay,
                     duration_ms=told.duration_ms,
                     outcome_unknown=told.outcome_unknown,
+                    sources=map(_source, told.sources),
                 )
             )
         case _:
             return tool_service_pb2.InvokeResponse(output_chunk=told)
+
+
+def _source(source: Source) -> source_pb2.Source:
+    return source_pb2.Source(
+        label=source.label,
+        document_id=source.document_id,
+        document_name=source.document_name,
+        chunk_id=source.chunk_id,
+        start_offset=source.start_offset,
+        end_offset=source.end_offset,
+        first_page=source.first_page,
+        text=source.text,
+    )
 
 
 def tool_description(tool: Tool) -> tool_pb2.Tool:

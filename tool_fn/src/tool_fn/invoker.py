@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -29,12 +29,13 @@ _WAY_BACK_MOST_S: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """See dormouse.tool.v1.InvokeRequest."""
+    """See dormouse.tool.v1.InvokeRequest. documents_token: see Call."""
 
     name: str
     arguments: bytes
     key: str = ""
     tool_call_id: str = ""
+    documents_token: str = field(default="", repr=False)
 
 
 class Invoker:
@@ -90,7 +91,15 @@ class Invoker:
     def _start(self, tool: Tool, request: Request, caller: Identity, feed: Feed) -> asyncio.Task[Result]:
         """A task that may be cancelled when nobody waits for it any more."""
         loop = asyncio.get_running_loop()
-        call = Call(caller.tenant, caller.user, caller.run_id, request.key, loop.time() + tool.time_limit_s, feed.tell)
+        call = Call(
+            caller.tenant,
+            caller.user,
+            caller.run_id,
+            request.key,
+            loop.time() + tool.time_limit_s,
+            feed.tell,
+            documents_token=request.documents_token,
+        )
         if tool.has_side_effects:
             return loop.create_task(self._effects.result(tool, request.arguments, call, request.tool_call_id))
         if self._runner.is_full:

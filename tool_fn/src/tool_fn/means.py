@@ -6,24 +6,25 @@ nothing: it connects, starts processes and imports what is heavy when a tool fir
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tool_fn.config import Config, Secrets
 from tool_fn.databases import Databases
+from tool_fn.documents import Documents
 from tool_fn.web import Guard, Rules, WebClient
 from tool_fn.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """Handed to every `build_tools`. secrets: by the names of their variables. embed_target: empty: no documents."""
+    """Handed to every `build_tools`. secrets: by the names of their variables."""
 
     config: Config
     secrets: Secrets
     http: WebClient
     workers: Workers
     databases: Databases
-    embed_target: str = ""
+    documents: Documents = field(default_factory=lambda: Documents(""))
 
 
 @asynccontextmanager
@@ -37,4 +38,6 @@ async def open_means(config: Config, secrets: Secrets, embed_target: str = "") -
         stack.push_async_callback(workers.close)
         databases = Databases(config.databases, secrets)
         stack.push_async_callback(databases.aclose)
-        yield Means(config, secrets, http, workers, databases, embed_target)
+        documents = Documents(embed_target)
+        stack.push_async_callback(documents.aclose)
+        yield Means(config, secrets, http, workers, databases, documents)

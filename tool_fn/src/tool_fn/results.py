@@ -2,7 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from tool_fn.sources import Source
 
 # What UTF-8 cannot hold, and what Postgres does not store.
 _UNFIT: Final = re.compile("[\x00\ud800-\udfff]")
@@ -19,6 +22,7 @@ class Result:
     is_replay: bool = False
     outcome_unknown: bool = False
     duration_ms: int = 0
+    sources: "tuple[Source, ...]" = ()
 
 
 def fit(text: str) -> str:

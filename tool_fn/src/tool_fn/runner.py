@@ -53,14 +53,16 @@ class Runner:
                 measurement.outcome = meter.TIMEOUT
                 text = f"The tool {tool.name} did not finish within {round(limit_s, 1):g} s and was stopped."
                 return _broken_off(tool, text, measurement)
-            return self._result(tool, task, measurement)
+            return self._result(tool, task, call, measurement)
 
-    def _result(self, tool: Tool, task: asyncio.Task[str], measurement: Measurement) -> Result:
+    def _result(self, tool: Tool, task: asyncio.Task[str], call: Call, measurement: Measurement) -> Result:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is None:
             measurement.outcome = meter.OK
             content, is_truncated = cut(task.result(), tool.output_limit_bytes)
-            return Result(content, is_truncated=is_truncated, duration_ms=measurement.duration_ms)
+            # What was cut off is not quoted.
+            shown = tuple(source for source in call.sources if not is_truncated or f"[{source.label}]" in content)
+            return Result(content, is_truncated=is_truncated, duration_ms=measurement.duration_ms, sources=shown)
         if isinstance(error, ToolError | OutcomeUnknownError):
             measurement.outcome = meter.ERROR
             content, is_truncated = cut(str(error) or "The tool failed.", tool.output_limit_bytes)

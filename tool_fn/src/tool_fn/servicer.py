@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Final
 
 import grpc.aio
 from dormouse.tool.v1 import tool_service_pb2, tool_service_pb2_grpc
@@ -13,6 +13,8 @@ from tool_fn.convert import invoke_request, invoke_response, tool_description
 from tool_fn.invoker import Invoker
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+_DOCUMENTS_TOKEN: Final = "x-dormouse-documents"  # noqa: S105 - the name of metadata
 
 
 class ToolServicer(tool_service_pb2_grpc.ToolServiceServicer):
@@ -33,6 +35,12 @@ class ToolServicer(tool_service_pb2_grpc.ToolServiceServicer):
     ) -> AsyncIterator[tool_service_pb2.InvokeResponse]:
         """Streams what the call tells; the last message is its result."""
         bind(tool=request.name, tool_call_id=request.tool_call_id)
-        async with aclosing(self._invoker.invoke(invoke_request(request), current_identity())) as told:
+        invocation = invoke_request(request, _documents_token(context))
+        async with aclosing(self._invoker.invoke(invocation, current_identity())) as told:
             async for one in told:
                 yield invoke_response(one)
+
+
+def _documents_token(context: Context) -> str:
+    """The service token for embed_fn; empty where the caller gives none."""
+    return next((str(value) for name, value in context.invocation_metadata() or () if name == _DOCUMENTS_TOKEN), "")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from tool_fn.arguments import Arguments, Reader
+from tool_fn.sources import Source, labelled
 
 MOST_SECONDS: Final = 600.0
 LEAST_OUTPUT_BYTES: Final = 256
@@ -41,7 +42,8 @@ class Call:
 
     run_id: empty outside of a run. idempotency_key: the same for every attempt at this call; pass it on to services
     that take one; empty where the caller sent none, which tools with side effects never see. deadline: when the call
-    is cut off, by the event loop's clock. tell: who listens.
+    is cut off, by the event loop's clock. tell: who listens. documents_token: the service token for embed_fn that came
+    with the call; empty where the caller lets no documents be read. sources: what was cited so far.
     """
 
     tenant: str
@@ -50,6 +52,8 @@ class Call:
     idempotency_key: str
     deadline: float
     tell: Callable[[Progress | str], None] = field(default=_nobody, repr=False)
+    documents_token: str = field(default="", repr=False)
+    sources: list[Source] = field(default_factory=list, repr=False)
 
     def progress(self, message: str, fraction: float | None = None) -> None:
         """Says how far the call is. Never blocks; what comes faster than it can be sent replaces what came before."""
@@ -58,6 +62,14 @@ class Call:
     def output(self, chunk: str) -> None:
         """Shows a piece of the output to people who watch; the result holds all of it once more. Never blocks."""
         self.tell(chunk)
+
+    def cite(self, source: Source) -> str:
+        """Says that the result quotes this passage; returns its label, "1" for the first, which the result puts before
+        it in brackets: [1]. Where the passage itself has such brackets, take them out: see quoting.defused.
+        """
+        label = str(len(self.sources) + 1)
+        self.sources.append(labelled(source, label))
+        return label
 
     def remaining_s(self) -> float:
         """Seconds until the call is cut off, at least 0."""

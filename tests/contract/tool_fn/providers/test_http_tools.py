@@ -102,7 +102,3 @@ async def test_a_slow_provider_is_left(server: ProviderServer) -> None:
             await provider.get(f"{server.url}/v1/search", {"name": "Berlin"}, msgspec.Raw)
     finally:
         await client.aclose()
-
-
-async def test_no_documents_are_indexed(online: Tools) -> None:
-    assert await online.call("rag_search", query="holidays") == "No documents are indexed."

@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 from tool_fn.ledger.port import Different, Entry, Finished, Lost, Mine, NotBegun, Running, Verdict
 from tool_fn.ledger.presence import Presence
 from tool_fn.results import Result
+from tool_fn.sources import from_json, to_json
 
 _logger = logging.getLogger(__name__)
 _PRUNE_AFTER_S: Final = 10.0
@@ -31,13 +32,15 @@ _BEGIN: Final = """
 """
 _LOOK: Final = """
     select tool, arguments_hash, owner, status, content, is_error, is_truncated, outcome_unknown, duration_ms,
+        sources::text as sources,
         case when status = 'running' then pg_try_advisory_xact_lock_shared(owner)
             and pg_postmaster_start_time() < now() - make_interval(secs => %(grace)s) end as is_lost
     from tool_calls where tenant_id = %(tenant)s and key = %(key)s
 """
 _FINISH: Final = """
     update tool_calls set status = 'finished', finished_at = now(), content = %(content)s, is_error = %(is_error)s,
-        is_truncated = %(is_truncated)s, outcome_unknown = %(outcome_unknown)s, duration_ms = %(duration_ms)s
+        is_truncated = %(is_truncated)s, outcome_unknown = %(outcome_unknown)s, duration_ms = %(duration_ms)s,
+        sources = %(sources)s::jsonb
     where tenant_id = %(tenant)s and key = %(key)s and owner = %(me)s and status = 'running'
 """
 _PRUNE: Final = "select prune_tool_calls(now() - make_interval(days => %(days)s), %(rows)s) as dropped"
@@ -112,6 +115,7 @@ class PostgresLedger:
                     is_truncated=row["is_truncated"],
                     outcome_unknown=row["outcome_unknown"],
                     duration_ms=row["duration_ms"],
+                    sources=from_json(row["sources"]),
                 )
             )
         if row["owner"] == self._presence.owner:
@@ -125,6 +129,7 @@ class PostgresLedger:
             "is_truncated": result.is_truncated,
             "outcome_unknown": result.outcome_unknown,
             "duration_ms": result.duration_ms,
+            "sources": to_json(result.sources),
         }
         async with self._database.pool.connection() as connection, connection.pipeline(), connection.transaction():
             await connection.execute(_TENANT, values)
