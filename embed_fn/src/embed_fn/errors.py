@@ -50,6 +50,11 @@ def model_timeout() -> DormouseError:
     return DormouseError(error_pb2.ERROR_REASON_MODEL_TIMEOUT, "The model server does not answer in time.")
 
 
+def too_slow() -> DormouseError:
+    """Nothing was found in the time that a search may take."""
+    return DormouseError(error_pb2.ERROR_REASON_DEADLINE_EXCEEDED, "The search took longer than it may.")
+
+
 def overloaded(message: str) -> DormouseError:
     """More is waiting than may; nothing of the call has begun."""
     return DormouseError(error_pb2.ERROR_REASON_OVERLOADED, message)

@@ -177,7 +177,8 @@ language plpgsql security definer set search_path = pg_catalog, public, pg_temp 
 begin
     insert into chunk_words (tenant_id, chunk, document, words, weight)
         select a.tenant_id, a.key, a.document,
-            to_tsvector('pg_catalog.english', a.text) || array_to_tsvector(array['=' || l.number]),
+            to_tsvector('pg_catalog.english', array_to_string(a.headings, E'\n') || E'\n' || a.text)
+                || array_to_tsvector(array['=' || l.number]),
             case when greatest(l.chunks, d.chunk_count) < 10000 then 1 when a.key % 8 = 0 then 8 else 0 end
         from added a join libraries l using (tenant_id)
             join documents d on d.tenant_id = a.tenant_id and d.number = a.document;
