@@ -26,9 +26,15 @@ from embed_fn.ollama.client import OllamaClient, Timeouts
 from embed_fn.parsing.limits import LIMITS
 from embed_fn.parsing.reader import DocumentReader
 from embed_fn.postgres import Postgres
+from embed_fn.search.outcomes import Outcomes
+from embed_fn.search.passage_index import PassageIndex
+from embed_fn.search.port import Search
+from embed_fn.search.reasoner import OllamaReasoner
+from embed_fn.search.searcher import Searcher
 from embed_fn.settings import Settings
 from embed_fn.store.documents import DocumentStore
 from embed_fn.store.models import ModelStore
+from embed_fn.store.settling import Settling
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class Means:
     documents: DocumentStore
     ingestions: Ingestions
     reindexing: Reindexing
+    search: Search
     collectors: Sequence[Collector] = ()
 
 
@@ -63,11 +70,17 @@ async def open_means(settings: Settings) -> AsyncIterator[Means]:
         stack.push_async_callback(embedder.aclose)
         workers = Workers()
         stack.push_async_callback(workers.close)
+        settling = Settling(postgres)
+        stack.push_async_callback(settling.aclose)
         documents, stored_models = DocumentStore(postgres), ModelStore(postgres)
         vectors = PassageVectors(embedder, stored_models)
         reindexing = Reindexing(documents, stored_models, vectors)
         stack.push_async_callback(reindexing.aclose)
-        pipeline = Pipeline(documents, DocumentReader(workers), vectors, reindexing)
+        pipeline = Pipeline(documents, DocumentReader(workers), vectors, reindexing, settling.wake)
         ingestions = Ingestions(documents, pipeline, most=settings.ingestions, most_bytes=LIMITS.file_bytes)
         stack.push_async_callback(ingestions.aclose)
-        yield Means(settings, postgres, ollama, embedder, documents, ingestions, reindexing, (meter,))
+        outcomes = Outcomes(postgres)
+        stack.push_async_callback(outcomes.aclose)
+        reasoner = OllamaReasoner(ollama, settings.deep_model)
+        search = Searcher(PassageIndex(postgres, settling), embedder, outcomes, reasoner)
+        yield Means(settings, postgres, ollama, embedder, documents, ingestions, reindexing, search, (meter,))

@@ -28,12 +28,19 @@ class Pipeline:
     """Raises what the reader, the embedder and the stores raise; what is stored then stays, for another attempt."""
 
     def __init__(
-        self, documents: DocumentStore, reader: DocumentReader, vectors: PassageVectors, reindexing: Reindexing
+        self,
+        documents: DocumentStore,
+        reader: DocumentReader,
+        vectors: PassageVectors,
+        reindexing: Reindexing,
+        came: Callable[[str], None],
     ) -> None:
+        """came: told the tenant for which a document has become READY."""
         self._documents = documents
         self._reader = reader
         self._vectors = vectors
         self._reindexing = reindexing
+        self._came = came
 
     async def run(self, tenant: str, document: Document, content: Path | None, tell: Tell) -> Document:
         """The document, READY. content: None where all passages are stored.
@@ -89,6 +96,7 @@ class Pipeline:
             )
             completed = await self._documents.complete(tenant, document_id)
             if completed is not None:
+                self._came(tenant)
                 tell(Progress(Phase.STORED, completed.chunk_count, completed.chunk_count))
                 return completed
         raise errors.model_unavailable("The embedding model keeps changing.")
