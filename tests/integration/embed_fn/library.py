@@ -51,7 +51,7 @@ def vector(*values: float, dimensions: int = DIMENSIONS) -> "array[float]":
 
 def vector_of(text: str, *, dimensions: int = DIMENSIONS) -> "array[float]":
     """The same for the same text, and near no other."""
-    digest = hashlib.shake_128(text.encode()).digest(dimensions)
+    digest = hashlib.shake_128(text.encode(errors="surrogatepass")).digest(dimensions)
     return vector(*(byte - 127.5 for byte in digest), dimensions=dimensions)
 
 

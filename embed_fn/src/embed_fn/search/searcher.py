@@ -7,6 +7,7 @@ and for an order of what was found; without that model it is a balanced one that
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from dormouse_runtime.errors import DormouseError
@@ -20,6 +21,7 @@ from embed_fn.search.outcomes import Outcomes
 from embed_fn.search.passage_index import Library, ModelChangedError, PassageIndex, StoredPassage
 from embed_fn.search.port import Found, Mode, Question, Reasoner
 from embed_fn.store.records import Model
+from embed_fn.store.rows import storable
 from embed_fn.store.transactions import READ_S
 
 _logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class Searcher:
     async def search(self, tenant: str, question: Question) -> Found:
         """See port.Search.search."""
         _check(question)
+        question = replace(question, text=storable(question.text))
         began = asyncio.get_running_loop().time()
         promised = Mode.BALANCED if question.mode is Mode.AUTO else question.mode
         library = await self._index.library(tenant, timeout_s=min(EFFORTS[promised].time_s, READ_S))
