@@ -37,6 +37,15 @@ TOOL_FN = Part(
     # What tools need is loaded by the first call of one, what tokens need by the first token.
     FUNCTION | AGENTS | {"aiohttp", "pydantic", "psycopg", "wasmtime", "mcp", "yaml", "jwt", "cryptography", "uvloop"},
 )
+EMBED_FN = Part(
+    "embed_fn",
+    "import embed_fn.__main__",
+    # Parsers run in processes of their own; the database's driver is loaded a moment after the start.
+    FUNCTION
+    | AGENTS
+    | {"pydantic", "psycopg", "jwt", "cryptography", "uvloop", "pypdf", "docx", "pptx", "lxml", "selectolax"}
+    | {"python_calamine", "semantic_text_splitter", "charset_normalizer"},
+)
 # The SDK of MCP, and the HTTP client that it brings, come with the first request to /mcp.
 MCP_SDK = frozenset({"mcp", "mcp_types", "httpx2", "sse_starlette"})
 EDGE = Part(
@@ -54,6 +63,7 @@ PARTS = [
     Part("dormouse_runtime", "import dormouse_runtime.logs, dormouse_runtime.metrics", FUNCTION | {"grpc", "jwt"}),
     AGENT_FN,
     TOOL_FN,
+    EMBED_FN,
     EDGE,
     Part("edge", "import edge.__main__", frozenset({"fastapi", "grpc", "redis", "psycopg"})),  # wrong settings: at once
     Part("devstack", "import devstack.model_server.__main__", FOREIGN | AGENTS | WEB | {"grpc", "psycopg", "edge"}),
