@@ -17,6 +17,8 @@ from . import health_routes, openapi
 from .agui import routes as agui_routes
 from .agui.schemas import RunAgentInput
 from .errors import ApiError, invalid_argument
+from .files import routes as file_routes
+from .files import schemas as file_schemas
 from .lifecycle import Lifecycle
 from .mcp import routes as mcp_routes
 from .middleware.body_limit import BodyLimitMiddleware
@@ -33,6 +35,8 @@ from .native import (
 )
 from .native import schemas as native
 from .openai import answers, chat_routes, embeddings_routes, embeddings_schemas, model_routes, schemas
+from .search import routes as search_routes
+from .search import schemas as search_schemas
 from .services import open_services
 from .settings import Settings
 
@@ -55,6 +59,8 @@ _SURFACES = (
     run_routes,
     trace_routes,
     artifact_routes,
+    file_routes,
+    search_routes,
     mcp_routes,
     health_routes,
 )
@@ -69,6 +75,8 @@ _MODELS = (
     *native.MODELS,
     *trace_schemas.MODELS,
     *artifact_schemas.MODELS,
+    *file_schemas.MODELS,
+    *search_schemas.MODELS,
     *health_routes.MODELS,
 )
 
@@ -101,7 +109,8 @@ def create_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAP
     for surface in _SURFACES:
         app.include_router(surface.router)
     openapi.install(app, _MODELS)
-    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
+    limits = {("POST", file_routes.PATH): settings.max_file_bytes + file_routes.FORM_BYTES}
+    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes, limits=limits)
     app.add_middleware(ObserveMiddleware)  # added last: the outermost
     return app
 

@@ -8,11 +8,12 @@ from typing import Final
 
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _LENGTH: Final = 24
-_FORM: Final = re.compile(r"(thread|run|art)_[0-9A-Za-z]{24}")
+_FORM: Final = re.compile(r"(thread_|run_|art_|file-)[0-9A-Za-z]{24}")
 
 THREAD_PATTERN: Final = r"^thread_[0-9A-Za-z]{24}$"
 RUN_PATTERN: Final = r"^run_[0-9A-Za-z]{24}$"
 ARTIFACT_PATTERN: Final = r"^art_[0-9A-Za-z]{24}$"
+FILE_PATTERN: Final = r"^file-[0-9A-Za-z]{24}$"
 
 
 def new_thread_id() -> str:
@@ -23,6 +24,11 @@ def new_thread_id() -> str:
 def new_run_id() -> str:
     """A fresh id; 142 bits of randomness."""
     return "run_" + _random()
+
+
+def new_file_id() -> str:
+    """A fresh id in OpenAI's form; 142 bits of randomness."""
+    return "file-" + _random()
 
 
 def derived_thread_id(tenant: str, client_id: str) -> str:
@@ -56,3 +62,8 @@ def is_run_id(text: str) -> bool:
 def is_artifact_id(text: str) -> bool:
     """Whether an artifact could have this id."""
     return text.startswith("art_") and _FORM.fullmatch(text) is not None
+
+
+def is_file_id(text: str) -> bool:
+    """Whether a file could have this id."""
+    return text.startswith("file-") and _FORM.fullmatch(text) is not None

@@ -42,12 +42,12 @@ def stream_run(
     services: Services,
     caller: Caller,
     run_id: str,
-    encoder: EventEncoder,
+    encoder: EventEncoder[RunEvent],
     *,
     surface: str,
     after: int = 0,
     owns_run: bool = True,
-) -> EventStream:
+) -> EventStream[RunEvent]:
     """The run's events behind `after` as a stream. With `owns_run` the run learns when its client is gone."""
 
     async def on_gone() -> None:

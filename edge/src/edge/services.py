@@ -18,6 +18,7 @@ from .artifacts import ArtifactStore, open_artifacts
 from .auth.authenticator import Authenticator
 from .database import Database
 from .embed_client import EmbedClient
+from .files import Files, open_files
 from .health import Health
 from .lifecycle import Lifecycle
 from .mcp.endpoint import McpEndpoint
@@ -38,6 +39,8 @@ class Services:
     agents: AgentDirectory
     tools: ToolClient
     embed: EmbedClient
+    files: Files | None
+    """None where the platform keeps none."""
     token_texts: TokenTexts
     threads: ThreadStore
     runs: RunEngine
@@ -71,10 +74,21 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         stack.push_async_callback(tools.close)
         embed = EmbedClient(_open_function(settings.embed_target, stack), issuer)
         artifacts = await stack.enter_async_context(open_artifacts(database, settings.redis_url))
+        # A process that is restarted under its old name must find its own runs and files abandoned.
+        replica_id = f"{settings.replica_id}-{secrets.token_hex(4)}"
+        files = await stack.enter_async_context(
+            open_files(
+                database,
+                embed,
+                place=settings.files,
+                owner=replica_id,
+                lease_s=settings.lease_s,
+                max_bytes=settings.max_file_bytes,
+            )
+        )
         engine_settings = EngineSettings(
             redis_url=settings.redis_url,
-            # A process that is restarted under its old name must find its own runs abandoned.
-            replica_id=f"{settings.replica_id}-{secrets.token_hex(4)}",
+            replica_id=replica_id,
             run_log_ttl_s=settings.run_log_ttl_s,
             lease_s=settings.lease_s,
             run_log_days=settings.run_log_days,
@@ -85,6 +99,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             database=database,
             agents=agents,
             tools=tools,
+            embed=embed,
             runs=runs,
             lifecycle=lifecycle,
             agent_probe_s=settings.agent_probe_s,
@@ -100,6 +115,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
                 agents=agents,
                 tools=tools,
                 embed=embed,
+                files=files,
                 token_texts=TokenTexts(),
                 threads=ThreadStore(database),
                 runs=runs,

@@ -35,6 +35,15 @@ def _url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _place(value: str) -> str:
+    scheme, has_scheme, rest = value.partition("://")
+    if has_scheme and scheme != "s3":
+        raise ValueError("wants a folder, or s3://bucket/prefix")
+    if has_scheme and not rest.partition("/")[0]:
+        raise ValueError("wants a bucket: s3://bucket/prefix")
+    return value
+
+
 Listen = Annotated[Address, NoDecode, BeforeValidator(_address), PlainSerializer(str)]
 File = Annotated[Path, AfterValidator(_readable)]
 
@@ -59,6 +68,11 @@ class Settings(BaseSettings):
     mcp_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
     """Origins of web pages that may use /mcp, for instance https://inspector.example.org, separated by commas. A
     request from any other page is refused, so that no page can reach a server on its visitor's own network."""
+    files: Annotated[str | None, AfterValidator(_place)] = None
+    """Where the originals of uploaded files are kept: a folder, or s3://bucket/prefix, with endpoint, region and
+    credentials in the variables that AWS' own tools read. All replicas have the same. None: there are no files."""
+    max_file_bytes: Annotated[int, Field(ge=1024)] = 100_000_000
+    """A longer file is refused with 413."""
     service_key: File
     """JSON file: the private JWK that signs service tokens."""
     key_pepper: File

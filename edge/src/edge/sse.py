@@ -4,9 +4,8 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
-from dormouse.agent.v1.run_event_pb2 import RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 from starlette.responses import Response
@@ -34,8 +33,12 @@ _HEADERS = [
 ]
 
 
-class EventEncoder(Protocol):
-    """Turns the events of one run into the bytes of one stream. One object per stream."""
+E = TypeVar("E")
+E_contra = TypeVar("E_contra", contravariant=True)
+
+
+class EventEncoder(Protocol[E_contra]):
+    """Turns events, for instance those of one run, into the bytes of one stream. One object per stream."""
 
     has_content: bool
     """Whether something the model wrote has been encoded."""
@@ -43,15 +46,15 @@ class EventEncoder(Protocol):
     must_open: bool
     """Whether what has been encoded is worth a 200. While it is not, a failure can still choose the status."""
 
-    def encode(self, events: Sequence[RunEvent]) -> bytes:
+    def encode(self, events: Sequence[E_contra]) -> bytes:
         """Whole server-sent events, or nothing. Raises ApiError to answer with an error while `must_open` is False."""
 
     def broken(self, error: ApiError) -> bytes:
         """What to say when an open stream ends without the run's own terminal event."""
 
 
-class EventStream(Response):
-    """A response that sends a run's events as they come.
+class EventStream(Response, Generic[E]):
+    """A response that sends events as they come.
 
     It opens with its first event, watches for the client's disconnect from the first moment on, and closes `events`
     whatever happens. `on_gone` is awaited when the client left before the stream's end.
@@ -59,8 +62,8 @@ class EventStream(Response):
 
     def __init__(
         self,
-        events: AsyncGenerator[Sequence[RunEvent], None],
-        encoder: EventEncoder,
+        events: AsyncGenerator[Sequence[E], None],
+        encoder: EventEncoder[E],
         *,
         surface: str,
         lifecycle: Lifecycle,

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,19 +20,21 @@ class BodyTooLongError(Exception):
 
 
 class BodyLimitMiddleware:
-    """Answers 413 to a request whose body is longer than `limit` bytes."""
+    """Answers 413 to a request whose body is too long: as `limits` says of its method and path, else `limit` bytes."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, limits: Mapping[tuple[str, str], int] | None = None) -> None:
         self._app = app
         self._limit = limit
+        self._limits = limits or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._limits.get((scope["method"], scope["path"]), self._limit)
         announced, waits_for_consent = _announcement(scope)
-        if announced > self._limit:
-            await self._refuse(receive, send, linger=not waits_for_consent)
+        if announced > limit:
+            await self._refuse(limit, receive, send, linger=not waits_for_consent)
             return
         received = 0
 
@@ -40,19 +43,19 @@ class BodyLimitMiddleware:
             message = await receive()
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
-                if received > self._limit:
+                if received > limit:
                     raise BodyTooLongError
             return message
 
         try:
             await self._app(scope, limited_receive, send)
         except BodyTooLongError:  # bodies are read before anything is answered
-            await self._refuse(receive, send)
+            await self._refuse(limit, receive, send)
 
-    async def _refuse(self, receive: Receive, send: Send, *, linger: bool = True) -> None:
+    async def _refuse(self, limit: int, receive: Receive, send: Send, *, linger: bool = True) -> None:
         error = ApiError(
             413,
-            f"The request body is longer than {self._limit} bytes.",
+            f"The request body is longer than {limit} bytes.",
             code="request_too_large",
             headers={"connection": "close"},
         )

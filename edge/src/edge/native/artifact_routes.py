@@ -3,11 +3,11 @@
 import asyncio
 import re
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
+from edge import untrusted
 from edge.artifacts import Artifact, ArtifactPage, ArtifactVersion
 from edge.artifacts.comparison import compare
 from edge.auth.bearer import CurrentCaller
@@ -40,14 +40,6 @@ _EXTENSIONS: Final = {
     "text/plain": "txt",
     "text/x-python": "py",
     "application/json": "json",
-}
-
-# What an agent has written is a stranger's: a browser that opens it, whatever it is, must not run it as ours.
-_UNTRUSTED: Final = {
-    "x-content-type-options": "nosniff",
-    "content-security-policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
 }
 
 WhichVersion = Annotated[int | None, Query(ge=1, le=VERSION_LIMIT, description="1 is the first. Left out: the latest.")]
@@ -192,7 +184,8 @@ async def download(
     if _MEDIA_TYPE.fullmatch(media_type) is None:
         media_type = "text/plain"
     headers = {
-        **_UNTRUSTED,
+        # What an agent has written is a stranger's: a browser that opens it must not run it as ours.
+        **untrusted.HEADERS,
         "content-type": f"{media_type}; charset=utf-8",
         "content-disposition": disposition(about.title, media_type),
     }
@@ -205,8 +198,7 @@ def disposition(title: str, media_type: str) -> str:
     extension = _EXTENSIONS.get(media_type, "")
     if extension and not name.lower().endswith(f".{extension}"):
         name = f"{name}.{extension}"
-    plain = re.sub(r"[^A-Za-z0-9._ ()-]", "_", name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+    return untrusted.attachment(name)
 
 
 def _info(about: ArtifactVersion) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""What the routes ask of files; opened once per process."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+from edge.auth.authenticator import Caller
+from edge.database import Database
+from edge.embed_client import EmbedClient
+from edge.errors import ApiError
+
+from .driver import IngestionDriver
+from .following import FileEvent, follow
+from .leases import Leases
+from .model import FileRecord
+from .originals import OriginalMissingError, Originals
+from .table import FileTable, not_found
+from .uploads import Uploaded, Uploads
+
+
+class Files:
+    """Every method sees one tenant's files only; another tenant's is as unknown as one that never was."""
+
+    def __init__(
+        self, table: FileTable, originals: Originals, uploads: Uploads, driver: IngestionDriver, embed: EmbedClient
+    ) -> None:
+        self.table = table
+        self._originals = originals
+        self._uploads = uploads
+        self._driver = driver
+        self._embed = embed
+
+    async def upload(self, caller: Caller, content_type: str | None, body: AsyncIterator[bytes]) -> Uploaded:
+        """Keeps the file in a form, and has it ingested. Errors: those of `Uploads.receive`; FUNCTION_UNAVAILABLE."""
+        _ = self._embed.stub  # without an embed_fn nothing would ever come of it
+        uploaded = await self._uploads.receive(caller, content_type, body)
+        self._driver.nudge()
+        return uploaded
+
+    async def read(self, file: FileRecord, start: int, end: int) -> AsyncIterator[bytes]:
+        """The original from byte `start` to before byte `end`. Errors: DOCUMENT_NOT_FOUND, StorageAwayError."""
+        try:
+            return await self._originals.read(file.tenant, file.id, start, end)
+        except OriginalMissingError:
+            raise not_found(file.id) from None
+
+    def follow(self, tenant: str, file_id: str) -> AsyncGenerator[list[FileEvent], None]:
+        """How the ingestion goes on, to its end. Errors: DOCUMENT_NOT_FOUND with the first."""
+        return follow(self.table, self._driver, tenant, file_id)
+
+    async def delete(self, tenant: str, file_id: str) -> None:
+        """Hides the file at once, and clears away what can be cleared away now; the rest follows by itself.
+
+        Errors: DOCUMENT_NOT_FOUND.
+        """
+        await self.table.mark_deleted(tenant, file_id)
+        await self._driver.clear(tenant, file_id)
+
+
+class NoFilesError(ApiError):
+    """Nobody has said where files are to be kept."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            503,
+            "This platform keeps no files.",
+            type="server_error",
+            code="files_unavailable",
+            headers={"x-should-retry": "false"},
+        )
+
+
+@asynccontextmanager
+async def open_files(
+    database: Database, embed: EmbedClient, *, place: str | None, owner: str, lease_s: float, max_bytes: int
+) -> AsyncIterator[Files | None]:
+    """None where there is no place for files."""
+    if place is None:
+        yield None
+        return
+    table, originals = FileTable(database), Originals(place)
+    leases = Leases(table, owner=owner, lease_s=lease_s)
+    driver = IngestionDriver(table, originals, embed, leases)
+    try:
+        yield Files(table, originals, Uploads(table, originals, leases, max_bytes=max_bytes), driver, embed)
+    finally:
+        await driver.close()
+        await leases.close()
