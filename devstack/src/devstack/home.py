@@ -62,6 +62,7 @@ class Home:
         self.logs = root / "logs"
         self.postgres = root / "postgres"
         self.valkey = root / "valkey"
+        self.files = root / "files"
         self.env = root / "env"
         self._state = root / "state.json"
         self._lock = root / "lock"

@@ -20,11 +20,12 @@ _WIRING = frozenset({
     *("DORMOUSE_APP_ROLE", "DORMOUSE_SERVICE_KEY", "DORMOUSE_TRUSTED_KEYS", "DORMOUSE_KEY_PEPPER"),
     *("DORMOUSE_LISTEN", "DORMOUSE_METRICS_LISTEN", "DORMOUSE_EDGE_LISTEN", "DORMOUSE_AGENT_TARGET"),
     *("DORMOUSE_TOOL_TARGET", "DORMOUSE_TOOLS_CONFIG", "DORMOUSE_TOOLS_PATH", "DORMOUSE_REPLICA_ID"),
-    "DORMOUSE_EMBED_TARGET",
+    *("DORMOUSE_EMBED_TARGET", "DORMOUSE_FILES"),
 })  # fmt: skip
 # In the configuration of the tools, a field that ends in _env names a variable; this one is a default.
 _NAMED_VARIABLE = re.compile(r"\w_env[\"']?\s*:\s*[\"']?([A-Za-z_][A-Za-z0-9_]*)")
 _SEARCH_KEY = "TAVILY_API_KEY"
+_S3 = "s3://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,12 @@ def edge_program(
     tool_target: str = "",
     embed_target: str = "",
     replica_id: str = "",
+    files: str = "",
 ) -> Program:
-    """One replica of the edge."""
+    """One replica of the edge. `files` is a folder or s3://bucket/prefix, which comes with the variables of AWS' tools.
+
+    Without it no files are kept.
+    """
     env = _settings(environ) | {
         "DORMOUSE_EDGE_LISTEN": listen,
         "DORMOUSE_METRICS_LISTEN": metrics_listen,
@@ -143,6 +148,11 @@ def edge_program(
         env["DORMOUSE_EMBED_TARGET"] = embed_target
     if replica_id:
         env["DORMOUSE_REPLICA_ID"] = replica_id
+    if files.startswith(_S3):
+        env |= {name: value for name, value in environ.items() if name.startswith("AWS_")}
+        env["DORMOUSE_FILES"] = files
+    elif files:
+        env["DORMOUSE_FILES"] = os.path.abspath(files)  # noqa: PTH100  (keeps symbolic links)
     return Program(_module("edge"), env)
 
 

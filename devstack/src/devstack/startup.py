@@ -248,6 +248,7 @@ class Startup:
             redis_url=await redis_url,
             tool_target=tool_target,
             embed_target=embed_target,
+            files=self._environ.get("DORMOUSE_FILES") or str(self._home.files),
         )
         await self._keep(self._service(name, program), name)
         return f"http://{HOST}:{port}"

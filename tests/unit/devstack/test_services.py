@@ -23,6 +23,21 @@ def tools(environ: dict[str, str]) -> Program:
     )
 
 
+def edge(environ: dict[str, str], files: str = "") -> Program:
+    return edge_program(
+        environ,
+        listen="",
+        metrics_listen="",
+        agent_target="",
+        service_key=Path("/key"),
+        pepper=Path("/pepper"),
+        postgres_url="",
+        redis_url="",
+        tool_target="127.0.0.1:1",
+        files=files,
+    )
+
+
 def test_the_variables_that_the_configuration_names_reach_tool_fn_and_no_others(tmp_path: Path) -> None:
     path = tmp_path / "tools.yaml"
     path.write_text(CONFIG)
@@ -40,17 +55,7 @@ def test_the_variables_that_the_configuration_names_reach_tool_fn_and_no_others(
             ollama_host="",
             tool_target="127.0.0.1:1",
         ),
-        edge_program(
-            environ,
-            listen="",
-            metrics_listen="",
-            agent_target="",
-            service_key=Path("/key"),
-            pepper=Path("/pepper"),
-            postgres_url="",
-            redis_url="",
-            tool_target="127.0.0.1:1",
-        ),
+        edge(environ),
     ):
         assert program.env["DORMOUSE_TOOL_TARGET"] == "127.0.0.1:1"
         assert not {*NAMED, *OTHERS, "DORMOUSE_TOOLS_CONFIG"} & {*program.env}
@@ -69,3 +74,15 @@ def test_relative_paths_begin_where_the_command_runs(tmp_path: Path, monkeypatch
     assert given["DORMOUSE_TOOLS_CONFIG"] == str(tmp_path / "conf" / "tools.yaml")
     assert given["DORMOUSE_TOOLS_PATH"] == str(tmp_path / "tools")
     assert "DORMOUSE_TOOLS_PATH" not in tools({"DORMOUSE_TOOLS_PATH": ""}).env
+
+
+def test_the_edge_gets_the_variables_of_aws_only_where_files_are_kept_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"AWS_SECRET_ACCESS_KEY": "x", "DORMOUSE_FILES": "of the person's own"}
+    assert edge(environ, "s3://bucket/files").env["AWS_SECRET_ACCESS_KEY"] == "x"
+    assert edge(environ, "s3://bucket/files").env["DORMOUSE_FILES"] == "s3://bucket/files"
+    assert "AWS_SECRET_ACCESS_KEY" not in edge(environ, "files").env
+    assert edge(environ, "files").env["DORMOUSE_FILES"] == str(tmp_path / "files")
+    assert "DORMOUSE_FILES" not in edge(environ).env
