@@ -15,10 +15,11 @@ from embed_fn.ingestion.reindexing import Reindexing
 from embed_fn.parsing.errors import UnreadableError
 from embed_fn.parsing.reader import RECIPE, DocumentReader
 from embed_fn.store.documents import DocumentStore
-from embed_fn.store.records import Document, DocumentState, Model, Unembedded
+from embed_fn.store.records import Document, DocumentState, Model, NewEmbedding
 
-# In passages. So many texts and vectors are in memory, twice: while some are stored the next are embedded.
-_BATCH: Final = 256
+# Passages that are in memory: as texts, and as vectors twice, because while some are stored the next are embedded.
+_CUT: Final = 256
+_EMBEDDED: Final = 128
 _MODEL_CHANGES: Final = 10
 
 Tell = Callable[[Progress], None]
@@ -78,7 +79,7 @@ class Pipeline:
             )
             tell(Progress(Phase.PARSED, 0, total))
             tell(Progress(Phase.CHUNKED, document.chunk_count, total))
-            async for chunks in read.batches(_BATCH, first=document.chunk_count):
+            async for chunks in read.batches(_CUT, first=document.chunk_count):
                 stored = await self._documents.add_chunks(tenant, document.id, RECIPE, chunks)
                 tell(Progress(Phase.CHUNKED, stored, total))
 
@@ -102,24 +103,23 @@ class Pipeline:
         raise errors.model_unavailable("The embedding model keeps changing.")
 
     async def _embed_with(self, tenant: str, document_id: str, model: Model, tell: Callable[[int], None]) -> None:
-        last = -1
+        async def store(embeddings: Sequence[NewEmbedding], done: int) -> None:
+            await self._documents.add_embeddings(tenant, model, embeddings)
+            tell(done)
+
+        done = 0
         storing: asyncio.Task[None] | None = None
         try:
-            while lacking := await self._documents.unembedded(tenant, document_id, model, _BATCH, after=last):
+            while lacking := await self._documents.unembedded(tenant, document_id, model, _EMBEDDED, after=done - 1):
                 embeddings = await self._vectors.embed(tenant, model, lacking)
                 if storing is not None:
                     await storing
-                    tell(last + 1)
-                storing = asyncio.create_task(self._documents.add_embeddings(tenant, model, embeddings))
-                last = _last(lacking)
+                # They come in the order of their numbers, so all before the last are embedded.
+                done = lacking[-1].number + 1
+                storing = asyncio.create_task(store(embeddings, done))
             if storing is not None:
                 await storing
-                tell(last + 1)
         finally:
             if storing is not None:
                 storing.cancel()
                 await asyncio.gather(storing, return_exceptions=True)
-
-
-def _last(passages: Sequence[Unembedded]) -> int:
-    return passages[-1].number
