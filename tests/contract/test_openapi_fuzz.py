@@ -38,7 +38,8 @@ async def instant(fleet: Fleet) -> Platform:
     """A platform whose model takes no time."""
     model_server: ModelServer = await fleet.model_server(ttft_ms=0, token_ms=0, tokens=3)
     agent_fn = await fleet.agent_fn(model_server)
-    return Platform(model_server, agent_fn, await fleet.edge(agent_fn))
+    embed_fn = await fleet.embed_fn(model_server)
+    return Platform(model_server, agent_fn, await fleet.edge(agent_fn, embed=embed_fn))
 
 
 async def test_no_request_that_can_be_made_up_breaks_the_api_or_its_word(

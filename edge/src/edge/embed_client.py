@@ -1,5 +1,6 @@
 """embed_fn as the edge calls it, on behalf of a caller."""
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,8 @@ from dormouse.embed.v1.embed_service_pb2_grpc import EmbedServiceStub
 from dormouse_runtime.client import Metadata, call_metadata
 from dormouse_runtime.errors import DETAILS_KEY, DormouseError, from_rpc_error
 from dormouse_runtime.identity import TokenIssuer
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from .auth.authenticator import Caller
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 FUNCTION: Final = "embed_fn"
 SCOPES: Final = ("documents",)
 
+PROBE_TIMEOUT_S: Final = 5.0
 EMBED_TIMEOUT_S: Final = 300.0
 """For a request of the largest size on a slow machine."""
 
@@ -35,12 +39,31 @@ class EmbedClient:
     def __init__(self, channel: grpc.aio.Channel | None, issuer: TokenIssuer) -> None:
         """channel: None where there is no embed_fn; every call then fails with FUNCTION_UNAVAILABLE."""
         self._stub = None if channel is None else EmbedServiceStub(channel)
+        self._health = None if channel is None else HealthStub(channel)
         self._issuer = issuer
+        self._answered_at = float("-inf")
 
     @property
     def is_configured(self) -> bool:
         """Whether there is an embed_fn at all."""
         return self._stub is not None
+
+    @property
+    def last_answer(self) -> float:
+        """When embed_fn answered last, by the monotonic clock; minus infinity if never."""
+        return self._answered_at
+
+    async def probe(self) -> None:
+        """Asks embed_fn how it is. Raises FUNCTION_UNAVAILABLE and its like unless it serves."""
+        if self._health is None:
+            return
+        try:
+            told = await self._health.Check(HealthCheckRequest(), timeout=PROBE_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise translate(error) from error
+        if told.status != HealthCheckResponse.SERVING:
+            raise DormouseError(ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE, "The embedding function is not ready.")
+        self._answered_at = time.monotonic()
 
     @property
     def stub(self) -> "EmbedServiceAsyncStub":
@@ -77,6 +100,7 @@ class EmbedClient:
             except grpc.aio.AioRpcError as error:
                 raise translate(error) from error
             answer.MergeFrom(told)
+        self._answered_at = time.monotonic()
         return answer
 
 

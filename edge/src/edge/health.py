@@ -10,6 +10,7 @@ from dormouse_runtime.errors import DormouseError
 
 from .agents import AgentDirectory
 from .database import Database
+from .embed_client import EmbedClient
 from .lifecycle import Lifecycle
 from .runs import RunEngine
 from .tool_client import ToolClient
@@ -52,6 +53,7 @@ class Health:
         database: Database,
         agents: AgentDirectory,
         tools: ToolClient,
+        embed: EmbedClient,
         runs: RunEngine,
         lifecycle: Lifecycle,
         agent_probe_s: float,
@@ -59,6 +61,7 @@ class Health:
         self._database = database
         self._agents = agents
         self._tools = tools
+        self._embed = embed
         self._runs = runs
         self._lifecycle = lifecycle
         self._agent_probe_s = agent_probe_s
@@ -82,11 +85,12 @@ class Health:
         return Report(True, "ready", components)
 
     async def _check(self) -> Mapping[str, Component]:
-        postgres, (agent_fn, model_server), tool_fn = await asyncio.gather(
-            self._postgres(), self._agent_fn(), self._tool_fn()
+        postgres, (agent_fn, model_server), tool_fn, embed_fn = await asyncio.gather(
+            self._postgres(), self._agent_fn(), self._tool_fn(), self._embed_fn()
         )
         return {
             "agent_fn": agent_fn,
+            "embed_fn": embed_fn,
             "model_server": model_server,
             "postgres": postgres,
             "redis": self._redis(),
@@ -116,6 +120,17 @@ class Health:
                     await self._tools.refresh()
             except (TimeoutError, DormouseError):
                 return Component("degraded", "It does not answer. Agents answer without its tools.")
+        return Component("ok", "It answers.")
+
+    async def _embed_fn(self) -> Component:
+        if not self._embed.is_configured:
+            return Component("ok", "There is none: there are no embeddings and no documents.")
+        if self._is_due(self._embed.last_answer):
+            try:
+                async with asyncio.timeout(CHECK_TIMEOUT_S):
+                    await self._embed.probe()
+            except (TimeoutError, DormouseError):
+                return Component("degraded", "It does not answer. Documents cannot be searched, nor texts embedded.")
         return Component("ok", "It answers.")
 
     def _is_due(self, last_answer: float) -> bool:
