@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     mcp_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
     """Origins of web pages that may use /mcp, for instance https://inspector.example.org, separated by commas. A
     request from any other page is refused, so that no page can reach a server on its visitor's own network."""
-    files: Annotated[str | None, AfterValidator(_place)] = None
+    files: Annotated[str, AfterValidator(_place)] | None = None
     """Where the originals of uploaded files are kept: a folder, or s3://bucket/prefix, with endpoint, region and
     credentials in the variables that AWS' own tools read. All replicas have the same. None: there are no files."""
     max_file_bytes: Annotated[int, Field(ge=1024)] = 100_000_000
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     drain_s: Annotated[float, Field(ge=0)] = 25
     """How long open requests may go on after SIGTERM."""
     agent_probe_s: Annotated[float, Field(ge=0)] = 5
-    """How old the last sign of life of agent_fn, and of tool_fn, may be before /readyz asks it. 0: it is asked only
+    """How old the last sign of life of agent_fn, tool_fn and embed_fn may be before /readyz asks it. 0: it is asked only
     until it has answered once, so that the question does not keep a function awake that scales to zero."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
     """A longer request body is refused with 413."""
