@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     drain_s: Annotated[float, Field(ge=0)] = 25
     """How long open requests may go on after SIGTERM."""
     agent_probe_s: Annotated[float, Field(ge=0)] = 5
-    """How old the last sign of life of agent_fn, tool_fn and embed_fn may be before /readyz asks it. 0: it is asked only
+    """How old the last sign of life of agent_fn, tool_fn and embed_fn may be before /readyz asks. 0: it is asked only
     until it has answered once, so that the question does not keep a function awake that scales to zero."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
     """A longer request body is refused with 413."""
