@@ -10,7 +10,7 @@ NAME_CHARACTERS: Final = 200
 # Joiners stay: some scripts need them.
 _INVISIBLE: Final = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
-    "\ufff0-\uffff\ud800-\udfff\U000e0000-\U000e0fff]+"
+    "\ufff0-\ufffc\ufffe\uffff\ud800-\udfff\U000e0000-\U000e0fff]+"
 )
 _LINE_END: Final = re.compile("\r\n?|[\x85\u2028]")
 _PARAGRAPH_END: Final = re.compile("[\x0b\x0c\u2029]")

@@ -118,7 +118,7 @@ def _text(source: Source) -> Detected:
     ending = source.ending
     if start[0] in "{[":
         filled = [line for line in sample if line.strip()]
-        if len(filled) > 1 and all(json_values.is_value(line.strip()) for line in filled[:2]):
+        if len(filled) > 1 and json_values.is_value(filled[0].strip()) and filled[1].lstrip()[:1] in ("{", "["):
             return Detected("application/jsonl", json_values.line_pieces(source))
         if ending in ("jsonl", "ndjson"):
             return Detected("application/jsonl", json_values.line_pieces(source))

@@ -36,7 +36,7 @@ def text_encoding(source: Source) -> str | None:
     wide = _wide(head)
     if wide:
         return wide
-    if sum(map(head.count, _CONTROLS)) > len(head) * _STRANGE:
+    if sum(map(head.count, _CONTROLS)) > max(4, len(head) * _STRANGE):
         return None
     broken, first = _broken_utf8(source)
     if broken <= max(1, source.size * _BROKEN) and (broken <= 1 or not _is_latin(source, first)):
@@ -96,10 +96,19 @@ def slices(source: Source) -> Iterator[str]:
     while data := source.file.read(_SLICE_BYTES):
         text = held + decoder.decode(data)
         # The two halves of a line end, and a letter and its marks, belong together.
-        keep = 1 if text.endswith("\r") or not text.isascii() else 0
-        held = text[len(text) - keep :]
-        yield clean(text[: len(text) - keep])
+        end = len(text) - text.endswith("\r")
+        if not text.isascii():
+            end = _before_last_ascii(text)
+        held = text[end:]
+        yield clean(text[:end])
     yield clean(held + decoder.decode(b"", final=True))
+
+
+def _before_last_ascii(text: str) -> int:
+    for index in range(len(text) - 1, max(len(text) - 1000, 0), -1):
+        if text[index].isascii() and text[index] != "\n":
+            return index
+    return len(text)
 
 
 def lines(source: Source, most: int) -> Iterator[tuple[str, bool]]:

@@ -1,7 +1,6 @@
 """CSV and its relatives: one table, read line by line."""
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
@@ -14,7 +13,6 @@ from embed_fn.parsing.formats.table import rows
 from embed_fn.parsing.source import Source
 
 _DELIMITERS: Final = "\t;,|"
-_QUOTED: Final = re.compile(r'"(?:[^"]|"")*"')
 _LINE_CHARACTERS: Final = 16_000_000
 _CELL_CHARACTERS: Final = 1_000_000
 
@@ -24,19 +22,27 @@ def delimiter(lines: list[str], *, named: bool) -> str:
 
     named: the file's name says that it is one.
     """
-    counted = [Counter(_QUOTED.sub("", line)) for line in lines if line.strip()]
-    if not counted:
-        return ""
     best = ""
     for candidate in _DELIMITERS:
-        counts = Counter(count[candidate] for count in counted)
-        count, times = counts.most_common(1)[0]
-        even = count > 0 and times >= len(counted) * 0.8
-        if even and (named or (len(counted) >= 3 and (candidate == "\t" or count >= 2))):
+        lengths = _lengths(lines, candidate)
+        if not lengths:
+            continue
+        length, times = lengths.most_common(1)[0]
+        even = length > 1 and times >= lengths.total() * 0.8
+        if even and (named or (lengths.total() >= 3 and (candidate == "\t" or length >= 3))):
             return candidate
-        if named and not best and any(counts):
+        if named and not best and max(lengths) > 1:
             best = candidate
     return best or ("," if named else "")
+
+
+def _lengths(lines: list[str], separated_by: str) -> Counter[int]:
+    """How many rows there are of each length."""
+    csv.field_size_limit(_CELL_CHARACTERS)
+    try:
+        return Counter(len(row) for row in csv.reader((f"{line}\n" for line in lines), delimiter=separated_by) if row)
+    except csv.Error:
+        return Counter()
 
 
 def pieces(source: Source, separated_by: str) -> Iterator[Piece]:

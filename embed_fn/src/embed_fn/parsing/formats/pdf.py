@@ -148,7 +148,7 @@ def _paragraphs(lines: list[_Line], sizes: Counter[float], page: int) -> Iterato
         if not text:
             text, level = line.text, heading
             kind = BlockKind.HEADING if heading else BlockKind.LIST if item else BlockKind.PARAGRAPH
-        elif _SPLIT_WORD.search(text) and line.text[:1].islower():
+        elif _SPLIT_WORD.match(text[-2:]) and line.text[:1].islower():
             text = text[:-1] + line.text
         else:
             text += " " + line.text
