@@ -135,6 +135,20 @@ async def whole_platform(
             await asyncio.gather(valkey.stop(), postgres.stop())
 
 
+@contextlib.asynccontextmanager
+async def postgres_only() -> AsyncIterator[Postgres]:
+    """A migrated Postgres and nothing else. Everything is gone afterwards."""
+    with _folder() as folder:
+        stack = Stack(folder, load_or_make(folder / "secrets"), os.environ)
+        postgres = Postgres(folder / "postgres", stack.credentials.postgres, log=folder / "logs" / "postgres.log")
+        try:
+            await postgres.start()
+            await _migrate(stack, postgres.url(OWNER))
+            yield postgres
+        finally:
+            await postgres.stop()
+
+
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
     # Short, because the paths of Unix sockets are, and open to the account that Postgres runs as.

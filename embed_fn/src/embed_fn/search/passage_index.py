@@ -62,7 +62,7 @@ class PassageIndex:
             model = None if row["id"] is None else model_from(row)
             return Library(model, row["chunks"], Thresholds(row["balanced_from"], row["deep_from"]))
 
-        return await self._transactions.run(tenant, work, timeout_s=timeout_s)
+        return await self._transactions.run(tenant, work, timeout_s=timeout_s, reading=True)
 
     async def nearest(
         self,
@@ -102,7 +102,7 @@ class PassageIndex:
             rows = await connection.execute(statement, values | {"numbers": selection.numbers})
             return {row["chunk"]: row["similarity"] for row in await rows.fetchall()}
 
-        return await self._transactions.run(tenant, work, timeout_s=effort.time_s, one_moment=True)
+        return await self._transactions.run(tenant, work, timeout_s=effort.time_s, reading=True)
 
     async def matching(self, tenant: str, text: str, question: Question, effort: Effort) -> dict[int, float]:
         """The rank of passages that have words of the text by key, best first."""
@@ -120,7 +120,7 @@ class PassageIndex:
             rows = await connection.execute(statements.MATCHING, values)
             return {row["chunk"]: row["score"] for row in await rows.fetchall()}
 
-        return await self._transactions.run(tenant, work, timeout_s=effort.time_s, one_moment=True)
+        return await self._transactions.run(tenant, work, timeout_s=effort.time_s, reading=True)
 
     async def passages(self, tenant: str, keys: Iterable[int]) -> Mapping[int, StoredPassage]:
         """Those of the passages that are still there."""
@@ -130,7 +130,7 @@ class PassageIndex:
             rows: Sequence[Mapping[str, Any]] = await (await connection.execute(statements.PASSAGES, values)).fetchall()
             return {row["key"]: StoredPassage(passage_from(row), row["number"]) for row in rows}
 
-        return await self._transactions.run(tenant, work)
+        return await self._transactions.run(tenant, work, reading=True)
 
 
 def _filter(tenant: str, question: Question) -> dict[str, Any]:

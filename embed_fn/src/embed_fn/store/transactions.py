@@ -27,14 +27,15 @@ class Transactions:
         work: "Callable[[Connection], Awaitable[T]]",
         *,
         timeout_s: float = READ_S,
-        one_moment: bool = False,
+        reading: bool = False,
     ) -> T:
-        """What `work` returns, committed. one_moment: all its statements see the state of the first.
+        """What `work` returns, committed. reading: all its statements see the state of the first, and those whose rows
+        it does not wait for travel together; it must not ask how many rows a statement has changed.
 
         Errors: DATABASE_UNAVAILABLE.
         """
         database = await self._postgres.database()
-        return await database.answer(_within(database, tenant, work, one_moment), timeout_s)
+        return await database.answer((_reading if reading else _writing)(database, tenant, work), timeout_s)
 
     async def run_for_all(self, work: "Callable[[Connection], Awaitable[T]]") -> T:
         """The same without a tenant, for the functions that work over all."""
@@ -42,12 +43,15 @@ class Transactions:
         return await database.answer(_outside(database, work))
 
 
-async def _within(
-    database: "Database", tenant: str, work: "Callable[[Connection], Awaitable[T]]", one_moment: bool
-) -> T:
+async def _writing(database: "Database", tenant: str, work: "Callable[[Connection], Awaitable[T]]") -> T:
     async with database.pool.connection() as connection, connection.transaction():
-        if one_moment:
-            await connection.execute("set transaction isolation level repeatable read")
+        await connection.execute(_TENANT, (tenant,))
+        return await work(connection)
+
+
+async def _reading(database: "Database", tenant: str, work: "Callable[[Connection], Awaitable[T]]") -> T:
+    async with database.pool.connection() as connection, connection.pipeline(), connection.transaction():
+        await connection.execute("set transaction isolation level repeatable read read only")
         await connection.execute(_TENANT, (tenant,))
         return await work(connection)
 
