@@ -6,6 +6,8 @@ Plain dicts, because a checkpoint outlives the code that wrote it: msgpack store
 from collections.abc import Iterable, Sequence
 from typing import Literal, NotRequired, TypedDict, final
 
+from agent_fn.sources import Source, StoredSource, to_stored
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -33,7 +35,7 @@ class ToolCall(TypedDict):
 
 
 class Message(TypedDict):
-    """One message; ids are unique within a thread."""
+    """One message; ids are unique within a thread. `sources`: the passages that a tool's message quotes."""
 
     id: str
     role: Role
@@ -42,6 +44,7 @@ class Message(TypedDict):
     tool_call_id: NotRequired[str]
     name: NotRequired[str]
     reasoning: NotRequired[str]
+    sources: NotRequired[Sequence[StoredSource]]
 
 
 def merge_messages(held: Sequence[Message], new: Sequence[Message]) -> list[Message]:
@@ -65,11 +68,14 @@ def assistant_message(message_id: str, text: str, reasoning: str, calls: Sequenc
     return message
 
 
-def tool_message(call: ToolCall, content: str) -> Message:
-    """The result of a call, as the model reads it."""
-    return Message(
+def tool_message(call: ToolCall, content: str, sources: Sequence[Source] = ()) -> Message:
+    """The result of a call, as the model reads it, and the passages that it quotes."""
+    message = Message(
         id=f"{call['id']}.result", role="tool", content=[{"text": content}], tool_call_id=call["id"], name=call["name"]
     )
+    if sources:
+        message["sources"] = to_stored(sources)
+    return message
 
 
 def with_calls_closed(messages: Sequence[Message]) -> list[Message]:

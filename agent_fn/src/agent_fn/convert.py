@@ -14,6 +14,7 @@ from agent_fn.conversation import ImagePart, Message, Role, TextPart, ToolCall
 from agent_fn.generation import GenerationOptions, ToolDefinition
 from agent_fn.models.catalog import Overview
 from agent_fn.runs import RunRequest, ThreadRef
+from agent_fn.source_protos import source_from_proto, source_to_proto
 from agent_fn.threads.store import ThreadState
 
 _ROLES: Final[Mapping[message_pb2.Role.ValueType, Role]] = {
@@ -30,8 +31,10 @@ _ID_CHARACTERS: Final = 256
 _PRUNED_THREADS: Final = 1000
 
 
-def run_request(request: agent_service_pb2.ExecuteRequest, tenant: str, tools_token: str = "") -> RunRequest:
-    """`tools_token`: the service token for ToolService. Raises DormouseError(INVALID_ARGUMENT)."""
+def run_request(
+    request: agent_service_pb2.ExecuteRequest, tenant: str, tools_token: str = "", documents_token: str = ""
+) -> RunRequest:
+    """The tokens: see RunRequest. Raises DormouseError(INVALID_ARGUMENT)."""
     _require_id(request.run_id, "run_id")
     thread = None
     if request.HasField("thread"):
@@ -58,6 +61,7 @@ def run_request(request: agent_service_pb2.ExecuteRequest, tenant: str, tools_to
         can_interrupt=request.can_interrupt,
         tenant=tenant,
         tools_token=tools_token,
+        documents_token=documents_token,
     )
 
 
@@ -183,6 +187,7 @@ def _recovery(recovery: agent_pb2.Recovery) -> Recovery:
                 result=None if result.outcome_unknown and not result.content else result.content,
                 is_error=result.is_error,
                 outcome_unknown=result.outcome_unknown,
+                sources=tuple(map(source_from_proto, result.sources)),
             )
             for result in recovery.tool_results
         ],
@@ -313,6 +318,24 @@ def _run_interrupted(proto: run_event_pb2.RunEvent, event: events.RunInterrupted
             setattr(target, name, getattr(interrupt, name))
 
 
+def _tool_result(proto: run_event_pb2.RunEvent, event: events.ToolResult) -> None:
+    result = proto.tool_result
+    result.tool_call_id = event.tool_call_id
+    result.content = event.content
+    result.is_error = event.is_error
+    result.outcome_unknown = event.outcome_unknown
+    result.duration_ms = event.duration_ms
+    result.sources.extend(map(source_to_proto, event.sources))
+
+
+def _citation(proto: run_event_pb2.RunEvent, event: events.Citation) -> None:
+    proto.citation.message_id = event.message_id
+    proto.citation.start = event.start
+    proto.citation.end = event.end
+    if event.source is not None:
+        proto.citation.source.CopyFrom(source_to_proto(event.source))
+
+
 def _activity(proto: run_event_pb2.RunEvent, event: events.Activity) -> None:
     proto.activity.kind = _ACTIVITIES[event.kind]
     proto.activity.subject = event.subject
@@ -330,7 +353,8 @@ _FILL: Final[Mapping[type[events.Event], Callable[[run_event_pb2.RunEvent, Any],
     events.ToolCallStarted: _same_fields("tool_call_started"),
     events.ToolCallArgs: _same_fields("tool_call_args"),
     events.ToolCallFinished: _same_fields("tool_call_finished"),
-    events.ToolResult: _same_fields("tool_result"),
+    events.ToolResult: _tool_result,
+    events.Citation: _citation,
     events.StateSnapshot: _same_fields("state_snapshot"),
     events.StateDelta: _same_fields("state_delta"),
     events.ArtifactDelta: _same_fields("artifact_delta"),

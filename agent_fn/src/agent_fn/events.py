@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from agent_fn.sources import Source
+
 
 class FinishReason(Enum):
     """Why a run came to its end."""
@@ -70,6 +72,16 @@ class MessageFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class Citation:
+    """What a span of a message rests on, in code points, the end exclusive. Without a source: nothing supports it."""
+
+    message_id: str
+    start: int
+    end: int
+    source: Source | None
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCallStarted:
     """`message_id` is empty where a plan asked for the call. `at_client`: the client has to run it."""
 
@@ -99,6 +111,7 @@ class ToolResult:
     is_error: bool = False
     outcome_unknown: bool = False
     duration_ms: int = 0
+    sources: Sequence[Source] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +212,7 @@ Event = (
     | MessageStarted
     | MessageReplaced
     | MessageFinished
+    | Citation
     | ToolCallStarted
     | ToolCallArgs
     | ToolCallFinished

@@ -16,6 +16,7 @@ from agent_fn.agents.agent import Agent, AgentGraph
 from agent_fn.agents.context import Phase, Progress, RunContext
 from agent_fn.agents.endings import HandingOff, Interrupted
 from agent_fn.agents.run_state import RunState
+from agent_fn.citing.sources import Sources
 from agent_fn.events import CheckpointSaved, FinishReason, Handoff, RunFinished, RunInterrupted
 from agent_fn.models.catalog import ModelCatalog
 from agent_fn.models.port import Model, ModelDescription
@@ -36,8 +37,10 @@ _DRAIN_RESERVE_MOST_S = 2.0
 class Toolboxes(Protocol):
     """Where runs find tools."""
 
-    def open(self, tenant: str, token: str) -> Toolbox:
-        """The tools that this service token lets a run of the tenant use."""
+    def open(self, tenant: str, token: str, documents_token: str = "") -> Toolbox:
+        """The tools that this service token lets a run of the tenant use; `documents_token`: what they read documents
+        with.
+        """
         ...
 
 
@@ -206,7 +209,7 @@ class Execution:
             raise errors.invalid_argument("The recovery's state is none.") from error
         toolbox: Toolbox = NoTools()
         if means.toolboxes is not None and request.tools_token:
-            toolbox = means.toolboxes.open(request.tenant, request.tools_token)
+            toolbox = means.toolboxes.open(request.tenant, request.tools_token, request.documents_token)
         return RunContext(
             run_id=request.run_id,
             model=model,
@@ -223,6 +226,7 @@ class Execution:
             answers=request.answers,
             can_interrupt=request.can_interrupt,
             state=state,
+            sources=Sources(filter(None, (known.outcome for known in request.recovery.tool_calls))),
         )
 
     async def _stream(self, graph: AgentGraph, context: RunContext, **options: Any) -> FinishReason:

@@ -26,6 +26,7 @@ class RunRequest:
 
     selection: see RunContext. limits: iterations, tool calls and tokens that the caller wants, 0 where that is left to
     the agent. answers: JSON values by interrupt id. tools_token: what ToolService is called with, empty: not at all.
+    documents_token: what tools read documents with, empty: not at all.
     """
 
     run_id: str
@@ -45,3 +46,4 @@ class RunRequest:
     can_interrupt: bool = False
     tenant: str = ""
     tools_token: str = ""
+    documents_token: str = ""

@@ -21,7 +21,9 @@ from agent_fn.threads.store import Threads
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_TOOLS_TOKEN = "x-dormouse-tools"  # noqa: S105 - the name of metadata
+# The names of metadata: service tokens for ToolService and, for tools that read documents, for EmbedService.
+_TOOLS_TOKEN = "x-dormouse-tools"  # noqa: S105
+_DOCUMENTS_TOKEN = "x-dormouse-documents"  # noqa: S105
 
 
 class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
@@ -37,7 +39,8 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         self, request: agent_service_pb2.ExecuteRequest, context: Context
     ) -> None:
         """Writes responses as fast as the caller reads them."""
-        run = run_request(request, current_identity().tenant, _tools_token(context))
+        tools_token, documents_token = _metadata(context, _TOOLS_TOKEN), _metadata(context, _DOCUMENTS_TOKEN)
+        run = run_request(request, current_identity().tenant, tools_token, documents_token)
         bind(run_id=run.run_id, thread_id=request.thread.thread_id)
         del request  # it holds the whole conversation once more
         async with self._executor.execute(run) as outbox:
@@ -66,6 +69,6 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         return agent_service_pb2.PruneThreadsResponse()
 
 
-def _tools_token(context: Context) -> str:
-    """The service token for ToolService; empty where the caller gives none."""
-    return next((str(value) for name, value in context.invocation_metadata() or () if name == _TOOLS_TOKEN), "")
+def _metadata(context: Context, name: str) -> str:
+    """Empty where the caller gives none."""
+    return next((str(value) for key, value in context.invocation_metadata() or () if key == name), "")

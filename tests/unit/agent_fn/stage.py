@@ -23,6 +23,7 @@ from agent_fn.convert import execute_response, run_request
 from agent_fn.events import (
     ArtifactDelta,
     ArtifactSaved,
+    Citation,
     Event,
     FinishReason,
     Handoff,
@@ -48,6 +49,7 @@ from agent_fn.generation import ToolDefinition
 from agent_fn.models.catalog import ModelCatalog
 from agent_fn.models.port import Chunk, Completion, ModelCall, ModelDescription, RequestedTool
 from agent_fn.outbox import Outbox
+from agent_fn.source_protos import source_to_proto
 from agent_fn.threads.store import Threads
 from agent_fn.tools.port import ToolDescription, ToolOutcome
 from dormouse.agent.v1.agent_pb2 import RecoveredMessage, RecoveredToolResult, Recovery
@@ -113,7 +115,7 @@ class ScriptedTools:
     """Keys of the calls that took effect."""
     ledger: dict[str, ToolOutcome] = field(default_factory=dict)
 
-    def open(self, tenant: str, token: str) -> "ScriptedTools":
+    def open(self, tenant: str, token: str, documents_token: str = "") -> "ScriptedTools":
         return self
 
     async def describe(self) -> Sequence[ToolDescription]:
@@ -238,6 +240,7 @@ class Log:
         self.artifacts: dict[str, tuple[int, dict[str, Any]]] = {}
         self.saved: list[tuple[str, int]] = []
         self.answers: list[InterruptAnswer] = []
+        self.citations: list[Citation] = []
         self.tokens = 0
         self.end: Event | None = None
         self.steps: dict[str, str] = {}
@@ -290,6 +293,10 @@ class Log:
                 self.messages[message_id].reasoning_pieces += pieces
             case MessageReplaced(message_id, text):
                 self.messages[message_id] = _Said(text)
+            case Citation(message_id):
+                assert not self.messages[message_id].finished, f"{message_id} is over"
+                assert event not in self.citations, f"{event} is told twice"
+                self.citations.append(event)
             case MessageFinished(message_id):
                 assert not self.messages[message_id].finished, f"{message_id} ends twice"
                 self.messages[message_id].finished = True
@@ -350,6 +357,7 @@ class Log:
                     content=called.result.content if called.result else "",
                     is_error=called.result.is_error if called.result else False,
                     outcome_unknown=called.result.outcome_unknown if called.result else True,
+                    sources=map(source_to_proto, called.result.sources) if called.result else (),
                 )
                 for call_id, called in self.calls.items()
             ],
@@ -366,6 +374,7 @@ class Log:
             "state": self.state,
             "artifacts": self.artifacts,
             "saved": sorted(self.saved),
+            "citations": self.citations,
             "end": self.end,
             "open_steps": [step_id for step_id, state in self.steps.items() if state == "open"],
         }

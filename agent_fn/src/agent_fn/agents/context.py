@@ -8,12 +8,14 @@ from typing import Any, Protocol
 from agent_fn.agents.artifacts import Artifact
 from agent_fn.agents.call_history import CallHistory
 from agent_fn.agents.run_state import RunState
+from agent_fn.citing.sources import Sources
 from agent_fn.conversation import ToolCall
 from agent_fn.events import Event
 from agent_fn.generation import GenerationOptions, ToolDefinition
 from agent_fn.limits import RunLimits
 from agent_fn.models.port import Model, ModelDescription
-from agent_fn.tools.port import NoTools, Toolbox
+from agent_fn.sources import Source
+from agent_fn.tools.port import NoTools, Toolbox, ToolOutcome
 
 
 class Phase(Enum):
@@ -83,6 +85,14 @@ class RecoveredToolCall:
     is_error: bool
     outcome_unknown: bool = False
     """With a result: it says that nobody knows whether the call was carried out."""
+    sources: Sequence[Source] = ()
+
+    @property
+    def outcome(self) -> ToolOutcome | None:
+        """What the call has brought; None where nobody knows."""
+        if self.result is None:
+            return None
+        return ToolOutcome(self.result, self.is_error, self.outcome_unknown, sources=self.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +121,7 @@ class RunContext:
     toolbox: tools from elsewhere; see tool_set for all that an agent may use. selection: names of the tools that the
     caller lets the run use, None for all. limits: what it may use up. artifacts: the documents of its thread. answers:
     what people answered, by interrupt id, as JSON values. can_interrupt: whether a person can be asked. state: what the
-    run shows of itself. history: its tool calls so far.
+    run shows of itself. history: its tool calls so far. sources: what it can cite.
     """
 
     run_id: str
@@ -130,3 +140,4 @@ class RunContext:
     can_interrupt: bool = False
     state: RunState = field(default_factory=RunState)
     history: CallHistory = field(default_factory=CallHistory)
+    sources: Sources = field(default_factory=Sources)

@@ -12,15 +12,22 @@ this one goes on:
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import orjson
 
 from agent_fn import errors
 from agent_fn.agents.context import RecoveredMessage, RunContext
 from agent_fn.agents.speech import STEP_NAME, Speech, step_id_of
+from agent_fn.agents.text_protocol import with_system
 from agent_fn.agents.tool_set import ToolSet
 from agent_fn.conversation import Message, ToolCall, assistant_message, with_calls_closed
 from agent_fn.events import FinishReason, MessageFinished, StepFinished
+
+_CITE: Final = (
+    "Where your answer rests on passages that a tool has quoted behind labels such as [1], put the label right behind "
+    "the sentence it supports. Cite only labels that you were given, and only for what their passages say."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,9 @@ async def stream_reply(
     told, and no schema binds the answer. `fallback` is told where the message would else be empty. Errors: those of
     models.port.Model, STREAM_BROKEN.
     """
+    context.sources.learn(messages)
+    if context.sources.are_in_use and not is_quiet:
+        messages = with_system(messages, _CITE)
     message_id = message_id_of(context, number)
     told = context.recovery.messages.get(message_id)
     calls = [known.call for known in context.recovery.tool_calls if known.call["id"].startswith(f"{message_id}.")]

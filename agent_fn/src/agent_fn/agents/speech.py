@@ -11,6 +11,7 @@ from agent_fn.agents.patience import Patience
 from agent_fn.agents.text_protocol import FORMAT, CallReader, Reading, with_tools
 from agent_fn.agents.tool_set import ToolSet, client_tools_only
 from agent_fn.agents.tool_use import call_events
+from agent_fn.citing.citations import citations
 from agent_fn.conversation import Message, ToolCall, assistant_message, has_images
 from agent_fn.events import (
     Event,
@@ -230,6 +231,7 @@ class Speech:
         if self._fallback and not self._tool_calls and not "".join(self._text).strip():
             self._text.append(self._fallback)
             events.append(TextDelta(self._id, self._fallback, 0))
+        events += self._citations()
         for call in self._tool_calls:
             at_client = self._all_at_client or self._tools.is_at_client(call["name"])
             events += call_events(call, message_id=self._id, at_client=at_client)
@@ -259,8 +261,15 @@ class Speech:
         spent = told.pieces + told.reasoning_pieces
         usage = UsageReported(self._context.model.name, 0, spent, told.reasoning_pieces, 0, 0, 0)
         self._context.progress.tokens += spent
-        self._flow.put([MessageFinished(self._id), usage, StepFinished(self._step, STEP_NAME)])
+        self._flow.put([*self._citations(), MessageFinished(self._id), usage, StepFinished(self._step, STEP_NAME)])
         return self._message(), FinishReason.LENGTH
+
+    def _citations(self) -> Sequence[Event]:
+        """What the text rests on. Data that a schema describes has no sentences."""
+        if self._options.response_json_schema is not None:
+            return ()
+        text = "".join(self._text)
+        return citations(self._id, text, self._context.sources, is_answer=not self._tool_calls)
 
     def _message(self) -> Message:
         return assistant_message(self._id, "".join(self._text), "".join(self._reasoning), self._tool_calls)

@@ -17,6 +17,7 @@ from agent_fn.agents.arguments import UnreadableError, read_arguments
 from agent_fn.agents.context import RunContext
 from agent_fn.agents.endings import HandingOff, Interrupted
 from agent_fn.agents.tool_set import OwnTool, ToolSet
+from agent_fn.citing.sources import shown
 from agent_fn.conversation import Message, ToolCall, tool_message
 from agent_fn.events import (
     Activity,
@@ -50,7 +51,7 @@ async def run_calls(
     where the attempt's time is used up; both leave the results that there are in the log.
     """
     outcomes = await run_for_outcomes(context, calls, tools, step=step)
-    return [tool_message(call, outcome.content) for call, outcome in zip(calls, outcomes, strict=True)]
+    return [tool_message(call, outcome.content, outcome.sources) for call, outcome in zip(calls, outcomes, strict=True)]
 
 
 async def run_for_outcomes(
@@ -137,9 +138,9 @@ class _Turn:
 
     def _is_recovered(self, call: ToolCall) -> bool:
         known = self._context.recovery.tool_call(call["id"])
-        if known is None or known.result is None:
+        if known is None or (outcome := known.outcome) is None:
             return False
-        self._outcomes[call["id"]] = ToolOutcome(known.result, known.is_error, known.outcome_unknown)
+        self._outcomes[call["id"]] = outcome
         return True
 
     def _decide(self, call: ToolCall, *, is_recovered: bool) -> None:
@@ -215,6 +216,7 @@ class _Turn:
             outcome = unknown_outcome(call["name"])
         if job.is_edited:
             outcome = replace(outcome, content=_edited(job.arguments) + outcome.content)
+        outcome = context.sources.relabelled(outcome)
         self._tell(call, outcome, job.doubles)
 
     def _tell(self, call: ToolCall, outcome: ToolOutcome, doubles: Sequence[ToolCall] = ()) -> None:
@@ -233,9 +235,17 @@ class _Turn:
 
     def _result(self, call: ToolCall, outcome: ToolOutcome) -> list[Event]:
         if len(outcome.content) > self._characters:
-            outcome = replace(outcome, content=_cut(outcome.content, self._characters))
+            outcome = shown(outcome, _cut(outcome, self._characters))
         self._outcomes[call["id"]] = outcome
-        result = ToolResult(call["id"], outcome.content, outcome.is_error, outcome.outcome_unknown, outcome.duration_ms)
+        self._context.sources.note(outcome)
+        result = ToolResult(
+            call["id"],
+            outcome.content,
+            outcome.is_error,
+            outcome.outcome_unknown,
+            outcome.duration_ms,
+            outcome.sources,
+        )
         return [result, *outcome.events]
 
     def _no_such_tool(self, call: ToolCall) -> ToolOutcome:
@@ -273,11 +283,20 @@ def _repeated(earlier: ToolOutcome) -> ToolOutcome:
     """The earlier result, for a call that was made before."""
     note = "This is the result of the same call, which you have made before; it was not run again.\n\n"
     content = earlier.content if earlier.content.startswith(note) else note + earlier.content
-    return ToolOutcome(content, earlier.is_error, earlier.outcome_unknown)
+    return ToolOutcome(content, earlier.is_error, earlier.outcome_unknown, sources=earlier.sources)
 
 
-def _cut(content: str, characters: int) -> str:
-    return f"{content[:characters]}\n[The result is cut here: it has {len(content):,} characters.]"
+def _cut(outcome: ToolOutcome, characters: int) -> str:
+    content = outcome.content
+    kept = content[:characters]
+    if outcome.sources and len(fence := _last_fence(content)) < characters:
+        # What is quoted ends where its tool says that it ends.
+        kept = f"{content[: characters - len(fence)]}\n{fence}"
+    return f"{kept}\n[The result is cut here: it has {len(content):,} characters.]"
+
+
+def _last_fence(content: str) -> str:
+    return next((line for line in reversed(content.splitlines()) if line.startswith("===")), "")
 
 
 def _attributes(call: ToolCall) -> dict[str, telemetry.Value]:

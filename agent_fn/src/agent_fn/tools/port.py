@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from agent_fn.conversation import ToolCall
 from agent_fn.events import Event
 from agent_fn.generation import ToolDefinition
+from agent_fn.sources import Source
 
 DEFAULT_TIME_LIMIT_S: Final = 30.0
 
@@ -32,7 +33,8 @@ class ToolOutcome:
 
     `outcome_unknown`: the call had begun and nobody can say whether it was carried out. `duration_ms`: of the tool
     itself, 0 where it did not run. `is_answered`: it comes from the tool; if not, the tool could not be reached or
-    broke off. `events` are told together with the result.
+    broke off. `events` are told together with the result. `sources`: the passages
+    that the content quotes.
     """
 
     content: str
@@ -41,6 +43,7 @@ class ToolOutcome:
     duration_ms: int = 0
     is_answered: bool = True
     events: Sequence[Event] = ()
+    sources: Sequence[Source] = ()
 
 
 def unknown_outcome(name: str) -> ToolOutcome:

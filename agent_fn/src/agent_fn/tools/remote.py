@@ -13,10 +13,11 @@ import grpc.aio
 from dormouse.common.v1 import error_pb2
 from dormouse.tool.v1 import tool_pb2, tool_service_pb2, tool_service_pb2_grpc
 from dormouse_runtime import deadlines
-from dormouse_runtime.client import call_metadata, open_channel
+from dormouse_runtime.client import Metadata, call_metadata, open_channel
 from dormouse_runtime.errors import DormouseError, from_rpc_error
 
 from agent_fn.conversation import ToolCall
+from agent_fn.source_protos import source_from_proto
 from agent_fn.tools.listing import Listings
 from agent_fn.tools.port import DEFAULT_TIME_LIMIT_S, ToolDescription, ToolOutcome, unknown_outcome
 
@@ -26,6 +27,7 @@ _MARGIN_S: Final = 10.0
 _FIRST_DELAY_S: Final = 0.1
 _LAST_DELAY_S: Final = 2.0
 _TELL_EVERY_S: Final = 0.25
+_DOCUMENTS_TOKEN: Final = "x-dormouse-documents"  # noqa: S105 - the name of metadata
 _E = error_pb2
 # Nothing has begun where one of these is the answer.
 _TURNED_AWAY: Final = frozenset((_E.ERROR_REASON_SHUTTING_DOWN, _E.ERROR_REASON_OVERLOADED))
@@ -56,9 +58,11 @@ class RemoteTools:
             finally:
                 await listings.aclose()
 
-    def open(self, tenant: str, token: str) -> RemoteToolbox:
-        """The tools of one run. `tenant` is the verified one of whoever asked for the run."""
-        return RemoteToolbox(self._stub, self._listings, tenant, token, self._retry_s)
+    def open(self, tenant: str, token: str, documents_token: str = "") -> RemoteToolbox:
+        """The tools of one run. `tenant` is the verified one of whoever asked for the run. `documents_token` is handed
+        on with every call, for tools that read documents; empty: none may.
+        """
+        return RemoteToolbox(self._stub, self._listings, tenant, token, self._retry_s, documents_token)
 
 
 class RemoteToolbox:
@@ -71,11 +75,13 @@ class RemoteToolbox:
         tenant: str,
         token: str,
         retry_s: float,
+        documents_token: str = "",
     ) -> None:
         self._stub = stub
         self._listings = listings
         self._tenant = tenant
         self._token = token
+        self._documents_token = documents_token
         self._retry_s = retry_s
         self._tools: Sequence[ToolDescription] | None = None
         self.is_reachable = True
@@ -98,7 +104,10 @@ class RemoteToolbox:
         others anyway.
         """
         tool = next((tool for tool in self._tools or () if tool.name == call["name"]), None)
-        invocation = _Invocation(self._stub, self._token, call, key, tell, tool)
+        metadata = call_metadata(self._token)
+        if self._documents_token:
+            metadata += ((_DOCUMENTS_TOKEN, self._documents_token),)
+        invocation = _Invocation(self._stub, metadata, call, key, tell, tool)
         return await invocation.run(self._retry_s)
 
 
@@ -106,14 +115,14 @@ class _Invocation:
     def __init__(
         self,
         stub: tool_service_pb2_grpc.ToolServiceAsyncStub,
-        token: str,
+        metadata: Metadata,
         call: ToolCall,
         key: str,
         tell: Callable[[str], None],
         tool: ToolDescription | None,
     ) -> None:
         self._stub = stub
-        self._metadata = call_metadata(token)
+        self._metadata = metadata
         self._name = call["name"]
         self._request = tool_service_pb2.InvokeRequest(
             name=call["name"], arguments_json=call["arguments_json"], idempotency_key=key, tool_call_id=call["id"]
@@ -185,7 +194,13 @@ class _Invocation:
 
 
 def _outcome(result: tool_pb2.InvokeResult) -> ToolOutcome:
-    return ToolOutcome(result.content, result.is_error, result.outcome_unknown, result.duration_ms)
+    return ToolOutcome(
+        result.content,
+        result.is_error,
+        result.outcome_unknown,
+        result.duration_ms,
+        sources=tuple(map(source_from_proto, result.sources)),
+    )
 
 
 def _never_connected(failed: grpc.aio.AioRpcError) -> bool:

@@ -31,9 +31,9 @@ from agent_fn.agents.plan_execute.record import (
 )
 from agent_fn.agents.reply import Reply, stream_reply
 from agent_fn.agents.tool_set import ToolSet, gather_tools
+from agent_fn.citing.citations import unsupported_sentences
 from agent_fn.conversation import Message, text_of
 from agent_fn.events import Event
-from agent_fn.tools.port import ToolOutcome
 
 Phase = Literal["plan", "carry_out", "reason", "verify", "answer"]
 
@@ -98,6 +98,7 @@ class _Run:
 async def begin(state: PlanState, runtime: Runtime[RunContext]) -> Command[Phase]:
     """Finds out where the log ends."""
     run = await _Run.of(runtime)
+    run.context.sources.learn(state["messages"])
     _remember_calls(run)
     return Command(update={"results": Results(run.context)}, goto=run.next_phase())
 
@@ -108,11 +109,11 @@ def _remember_calls(run: _Run) -> None:
     for number in range(run.record.rounds):
         for recorded in run.record.steps_of(number):
             known = context.recovery.tool_call(f"{context.run_id}.{recorded.key}")
-            if known is None or known.result is None or not recorded.is_settled:
+            outcome = known.outcome if known is not None else None
+            if known is None or outcome is None or not recorded.is_settled:
                 continue
             arguments = orjson.loads(known.call["arguments_json"] or "{}")
             if context.history.asked(known.call["name"], arguments) is None:
-                outcome = ToolOutcome(known.result, known.is_error, known.outcome_unknown)
                 tool = run.tools.own.get(known.call["name"])
                 changes = tool is not None and tool.description.has_side_effects
                 context.history.brought(known.call["name"], arguments, outcome, changes=changes)
@@ -195,7 +196,7 @@ async def verify(state: PlanState, runtime: Runtime[RunContext]) -> Command[Phas
             run.context,
             step_id=run.step_id("verify"),
             step_name="verification",
-            messages=prompts.verification(state["messages"], run.record, brought),
+            messages=prompts.verification(state["messages"], run.record, brought, _unsupported(run)),
             schema=prompts.VERIFICATION_SCHEMA,
         )
 
@@ -225,6 +226,13 @@ async def answer(state: PlanState, runtime: Runtime[RunContext]) -> Command[Any]
 
     reply = await prompts.asked_in_room(ask)
     return Command(update={"messages": [reply.message], "finish_reason": reply.finish_reason.name}, goto=END)
+
+
+def _unsupported(run: _Run) -> list[str]:
+    """Sentences of the findings that nothing supports, where documents were searched."""
+    if not run.context.sources.are_in_use:
+        return []
+    return unsupported_sentences("\n\n".join(run.record.all_findings), run.context.sources)
 
 
 def _close(run: _Run) -> None:

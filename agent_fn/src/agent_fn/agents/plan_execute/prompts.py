@@ -110,15 +110,20 @@ def reasoning(conversation: Sequence[Message], brought: Sequence[tuple[RecordedS
 
 
 def verification(
-    conversation: Sequence[Message], record: PlanRecord, brought: Sequence[tuple[RecordedStep, str]]
+    conversation: Sequence[Message],
+    record: PlanRecord,
+    brought: Sequence[tuple[RecordedStep, str]],
+    unsupported: Sequence[str] = (),
 ) -> list[Message]:
-    """Asks whether the findings answer the request."""
+    """Asks whether the findings answer the request. `unsupported`: sentences of theirs that no passage supports."""
+    doubts = "".join(f"\n- {sentence}" for sentence in unsupported)
     return with_system(
         conversation,
         "Check whether the findings are enough to answer the user's last message in full. Answer with a JSON object: "
         "complete, what is missing, and the reason. Something is missing only if another call of a tool may bring "
         "it.\n\n"
-        f"The findings:\n\n{_joined(record.all_findings)}\n\nThe results of the last steps:\n\n{_results(brought)}",
+        f"The findings:\n\n{_joined(record.all_findings)}\n\nThe results of the last steps:\n\n{_results(brought)}"
+        + (f"\n\nNo result seems to support these sentences of the findings:{doubts}" if doubts else ""),
     )
 
 
