@@ -60,7 +60,7 @@ def _question(request: pb.SearchRequest) -> Question:
 
 
 def _response(found: Found) -> pb.SearchResponse:
-    return pb.SearchResponse(hits=[_hit(hit) for hit in found.hits], mode=_USED[found.mode])
+    return pb.SearchResponse(hits=[_hit(hit) for hit in found.hits], mode=_USED[found.mode], left_out=found.left_out)
 
 
 def _hit(hit: Hit) -> embed_pb2.SearchHit:

@@ -233,7 +233,7 @@ class SearchHit(_message.Message):
     """Full-text rank. Unset: no word matched."""
     @_builtins.property
     def passage(self) -> Global___Passage:
-        """Neighbouring passages that were merged have the first one's chunk_id."""
+        """Neighbouring passages that were merged have a chunk_id that stands for all of them, in GetPassage too."""
 
     def __init__(
         self,

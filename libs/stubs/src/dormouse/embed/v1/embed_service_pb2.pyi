@@ -296,19 +296,27 @@ class SearchResponse(_message.Message):
 
     HITS_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     mode: _embed_pb2.SearchMode.ValueType
     """The mode that was used."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[_embed_pb2.SearchHit]: ...
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What failed or would have taken too long, so that the hits come without it: "vectors", "text", and in deep searches
+        "rewriting", "reranking".
+        """
+
     def __init__(
         self,
         *,
         hits: _abc.Iterable[_embed_pb2.SearchHit] | None = ...,
         mode: _embed_pb2.SearchMode.ValueType = ...,
+        left_out: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "mode", b"mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "left_out", b"left_out", "mode", b"mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
