@@ -2,9 +2,10 @@
 
 Cheap, the same every time, and without a model: every number, day and month of the sentence has to be in the text, at
 least half of its content words have to be (`LEAST_SHARE`), and where sentences of the text have most of them
-(`SAME_SHARE`), one of these has to be negated as the claim is, or not negated as it is not. A word counts as the same from its first five letters on, numbers however they are written.
-It finds invented figures, names and topics. It does not see what only a reader understands: who did what to whom, or
-a translation, which shares few words with its original.
+(`SAME_SHARE`), one of these has to be negated as the claim is, or not negated as it is not. A word counts as the same
+from its first five letters on, numbers however they are written. It finds invented figures, names and topics. It does
+not see what only a reader understands: who did what to whom, or a translation, which shares few words with its
+original.
 """
 
 import re
