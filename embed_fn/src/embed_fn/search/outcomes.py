@@ -4,14 +4,13 @@ import asyncio
 import logging
 from collections import Counter
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Final
-
-from dormouse_runtime.errors import DormouseError
 
 from embed_fn.postgres import Postgres
 from embed_fn.search.complexity import Outcome, Thresholds, retuned
 from embed_fn.search.port import Mode
-from embed_fn.store.transactions import Transactions
+from embed_fn.store.transactions import Transactions, database_errors
 
 if TYPE_CHECKING:
     from dormouse_runtime.postgres import Connection
@@ -49,7 +48,8 @@ class Outcomes:
         """Keeps it. Every so often the thresholds of the tenant are set anew."""
         if len(self._tasks) >= _WAITING:
             return
-        task = asyncio.create_task(self._keep(tenant, outcome, took_ms))
+        keep = self._keep(tenant, outcome, took_ms)
+        task = asyncio.get_running_loop().create_task(keep, context=Context())  # outlives the call
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -98,5 +98,5 @@ class Outcomes:
             if self._counts[tenant] % _RETUNE_EVERY == 0:
                 await self.retune(tenant)
                 await self._transactions.run_for_all(prune)
-        except DormouseError:
+        except database_errors():
             _logger.info("the outcome of a search was not kept")

@@ -7,12 +7,11 @@ comparing; a tenant with few passages is always searched so, which is exact and 
 import asyncio
 import logging
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Final
 
-from dormouse_runtime.errors import DormouseError
-
 from embed_fn.postgres import Postgres
-from embed_fn.store.transactions import WRITE_S, Transactions
+from embed_fn.store.transactions import WRITE_S, Transactions, database_errors
 
 if TYPE_CHECKING:
     from dormouse_runtime.postgres import Connection
@@ -45,7 +44,7 @@ class Settling:
         """Looks after this tenant soon. Costs nothing where there is nothing to do."""
         self._tenants[tenant] = None
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
+            self._task = asyncio.get_running_loop().create_task(self._work(), context=Context())  # outlives the call
 
     async def settle(self, tenant: str) -> int:
         """One batch. Returns how many vectors it has brought in; fewer than BATCH: there are no more."""
@@ -70,7 +69,7 @@ class Settling:
             try:
                 if await self.settle(tenant) == BATCH:
                     self._tenants[tenant] = None  # behind the others
-            except DormouseError:
+            except database_errors():
                 _logger.warning("vectors wait for their index: the database does not answer")
                 self._tenants[tenant] = None
                 await asyncio.sleep(_AGAIN_S)

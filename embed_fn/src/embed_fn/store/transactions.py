@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from dormouse_runtime.errors import DormouseError
+
 from embed_fn.postgres import Postgres
 
 if TYPE_CHECKING:
@@ -41,6 +43,13 @@ class Transactions:
         """The same without a tenant, for the functions that work over all."""
         database = await self._postgres.database()
         return await database.answer(_outside(database, work))
+
+
+def database_errors() -> tuple[type[Exception], ...]:
+    """What work in the background has to expect: a database that is away, or whose migrations have not run."""
+    from psycopg import Error  # by now it is loaded
+
+    return DormouseError, Error
 
 
 async def _writing(database: "Database", tenant: str, work: "Callable[[Connection], Awaitable[T]]") -> T:
