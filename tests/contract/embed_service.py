@@ -26,6 +26,11 @@ class ScriptedDocuments(EmbedServiceServicer):
     """
 
     def __init__(self, verifier: TokenVerifier) -> None:
+        self._verifier = verifier
+        self.forget()
+
+    def forget(self) -> None:
+        """As it was in the beginning."""
         self.documents: dict[tuple[str, str], Document] = {}
         self.received: dict[str, bytes] = {}
         self.ingests: list[tuple[Identity, pb.IngestHeader]] = []
@@ -36,7 +41,6 @@ class ScriptedDocuments(EmbedServiceServicer):
         self.cut_off = asyncio.Event()
         self.go = asyncio.Event()
         self.crashes = 0
-        self._verifier = verifier
 
     async def Ingest(  # noqa: N802 - gRPC's name
         self, request_iterator: AsyncIterator[pb.IngestRequest], context: Context
@@ -138,6 +142,20 @@ class ScriptedDocuments(EmbedServiceServicer):
         ]
         mode = request.mode if request.mode != SearchMode.SEARCH_MODE_AUTO else SearchMode.SEARCH_MODE_BALANCED
         return pb.SearchResponse(hits=hits, mode=mode)
+
+    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:  # noqa: N802
+        raise NotImplementedError
+
+    async def GetDocument(self, request: pb.GetDocumentRequest, context: Context) -> pb.GetDocumentResponse:  # noqa: N802
+        raise NotImplementedError
+
+    async def ListDocuments(  # noqa: N802
+        self, request: pb.ListDocumentsRequest, context: Context
+    ) -> pb.ListDocumentsResponse:
+        raise NotImplementedError
+
+    def Reindex(self, request: pb.ReindexRequest, context: Context) -> AsyncIterator[pb.ReindexResponse]:  # noqa: N802
+        raise NotImplementedError
 
     def _passage(self, tenant: str, document_id: str) -> Passage:
         return Passage(

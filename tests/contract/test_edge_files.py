@@ -15,7 +15,7 @@ import pytest
 from dormouse_runtime.identity import TokenVerifier
 
 from tests.contract.embed_service import CHUNKS, ScriptedDocuments, serving_documents
-from tests.stack import Edge, Stack, Tenant
+from tests.stack import Edge, Platform, Stack, Tenant
 
 LIMIT = 1_000_000
 NOWHERE = "127.0.0.1:9"
@@ -416,3 +416,11 @@ async def test_curl_uploads_with_one_line(bench: Bench, tenant: Tenant, tmp_path
 async def test_without_a_key_nothing_is_read(bench: Bench) -> None:
     async with bench.edge.client() as nobody:
         assert (await nobody.post("/v1/files", files={"file": ("a", b"a")})).status_code == 401
+
+
+async def test_a_platform_without_files_says_so(platform: Platform, tenant: Tenant) -> None:
+    async with platform.edge.client(tenant) as http:
+        for answer in (await http.get("/v1/files"), await http.post("/v1/files", files={"file": ("a", b"a")})):
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "files_unavailable")
+            assert answer.headers["x-should-retry"] == "false"
+        assert (await http.post("/v1/search", json={"query": "x"})).status_code == 503

@@ -9,7 +9,10 @@ import pytest
 from tests.stack import Platform
 
 PUBLIC = {"getLiveness", "getReadiness", "getComponentHealth"}
-STREAMS = {"createChatCompletion", "runAgentAgUi", "createRun", "createThreadRun", "streamRunEvents", "resumeRun"}
+STREAMS = {
+    *("createChatCompletion", "runAgentAgUi", "createRun", "createThreadRun", "streamRunEvents", "resumeRun"),
+    *("uploadFile", "streamFileEvents"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,9 @@ def test_every_route_says_what_it_does_takes_and_answers(document: dict[str, Any
         assert re.fullmatch(r"[a-z]+[A-Za-z]+", operation["operationId"]), name
         assert (operation["operationId"] in PUBLIC) != ("security" in operation), name
         if body := operation.get("requestBody"):
-            reference = body["content"]["application/json"]["schema"]["$ref"]
+            ((media_type, content),) = body["content"].items()
+            assert media_type == ("multipart/form-data" if name == "POST /v1/files" else "application/json")
+            reference = content["schema"]["$ref"]
             assert schemas[reference.rpartition("/")[2]]["examples"], name
         for status, answer in operation["responses"].items():
             assert answer["description"] or answer["content"], f"{name} {status}"

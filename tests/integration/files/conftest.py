@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,26 +21,46 @@ NOWHERE = "127.0.0.1:9"
 LEASE_S = "1"
 
 
-@dataclass(frozen=True, slots=True)
+class EmbedFn:
+    """embed_fn as the tests script it; it can go away and come back at its address."""
+
+    def __init__(self, documents: ScriptedDocuments, address: str) -> None:
+        self.documents = documents
+        self.address = address
+        self._serving = AsyncExitStack()
+
+    async def start(self) -> None:
+        await self._serving.enter_async_context(serving_documents(self.documents, self.address))
+
+    async def stop(self) -> None:
+        await self._serving.aclose()
+
+
+@dataclass(slots=True)
 class Site:
     """What replicas of one platform share. The database is its own: others' replicas would take its files up."""
 
     fleet: Fleet
     database: Database
-    documents: ScriptedDocuments
-    embed_fn: str
+    embed_fn: EmbedFn
     folder: Path
+
+    @property
+    def documents(self) -> ScriptedDocuments:
+        return self.embed_fn.documents
 
     async def edge(self, **env: str) -> Edge:
         settings = {"DORMOUSE_FILES": str(self.folder), "DORMOUSE_LEASE_S": LEASE_S, **env}
-        return await self.fleet.edge(NOWHERE, embed=self.embed_fn, env=settings, database=self.database, ready=False)
+        return await self.fleet.edge(
+            NOWHERE, embed=self.embed_fn.address, env=settings, database=self.database, ready=False
+        )
 
     def originals(self, tenant: Tenant) -> list[str]:
         folder = self.folder / tenant.id
         return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def database(stack: Stack) -> AsyncIterator[Database]:
     async with stack.fleet() as fleet:
         yield await fleet.postgres()
@@ -50,11 +71,23 @@ async def tenant(database: Database) -> Tenant:
     return await database.tenant()
 
 
+@pytest.fixture(scope="module")
+async def whole_site(stack: Stack, database: Database, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with stack.fleet() as fleet:
+        documents = ScriptedDocuments(TokenVerifier.from_file(stack.credentials.trusted_keys, "embed_fn"))
+        embed_fn = EmbedFn(documents, fleet.address())
+        await embed_fn.start()
+        try:
+            yield Site(fleet, database, embed_fn, tmp_path_factory.mktemp("site") / "files")
+        finally:
+            await embed_fn.stop()
+
+
 @pytest.fixture
-async def site(stack: Stack, fleet: Fleet, database: Database, tmp_path: Path) -> AsyncIterator[Site]:
-    documents = ScriptedDocuments(TokenVerifier.from_file(stack.credentials.trusted_keys, "embed_fn"))
-    async with serving_documents(documents) as embed_fn:
-        yield Site(fleet, database, documents, embed_fn, tmp_path / "files")
+def site(whole_site: Site) -> Site:
+    """With nothing left of the test before."""
+    whole_site.documents.forget()
+    return whole_site
 
 
 @dataclass(slots=True)
@@ -86,7 +119,7 @@ class S3:
             return (await http.get(f"{self.url}/bucket", params=params or {"list-type": 2})).text
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def s3(stack: Stack) -> AsyncIterator[S3]:
     async with stack.fleet() as fleet:
         host, port = fleet.address().split(":")

@@ -3,16 +3,21 @@
 import asyncio
 from typing import Any
 
-import httpx
 import psycopg
+import pytest
 from edge.files.driver import CONCURRENCY
 
-from tests.contract.embed_service import serving_documents
 from tests.contract.test_edge_files import ended, events_of, uploaded
-from tests.integration.files.conftest import S3, Site
-from tests.stack import Tenant
+from tests.integration.files.conftest import Site
+from tests.stack import Edge, Tenant
 
 WAIT_S = 15
+
+
+@pytest.fixture(scope="module")
+async def stays(whole_site: Site) -> Edge:
+    """A replica that the tests of the others leave alone."""
+    return await whole_site.edge(DORMOUSE_REPLICA_ID="stays")
 
 
 async def rows(site: Site, tenant: Tenant) -> list[tuple[Any, ...]]:
@@ -27,13 +32,14 @@ async def until_gone(site: Site, tenant: Tenant) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_another_replica_goes_on_with_the_ingestion_of_one_that_was_killed(site: Site, tenant: Tenant) -> None:
+async def test_another_replica_goes_on_with_the_ingestion_of_one_that_was_killed(
+    site: Site, stays: Edge, tenant: Tenant
+) -> None:
     first = await site.edge()
     async with first.client(tenant) as http:
         file = await uploaded(http, "wait for another replica")
     await site.documents.wait_for(file["id"])
-    second = await site.edge()
-    async with second.client(tenant) as http:
+    async with stays.client(tenant) as http:
         following = asyncio.create_task(http.get(f"/v1/files/{file['id']}/events"))
         await asyncio.sleep(0.5)
         await first.process.kill()
@@ -46,31 +52,21 @@ async def test_another_replica_goes_on_with_the_ingestion_of_one_that_was_killed
         assert (await http.get(f"/v1/files/{file['id']}/content")).content == b"wait for another replica"
 
 
-async def test_a_replica_that_is_started_again_goes_on(site: Site, tenant: Tenant) -> None:
-    edge = await site.edge(DORMOUSE_REPLICA_ID="one")
-    async with edge.client(tenant) as http:
-        file = await uploaded(http, "wait for the restart")
-    await site.documents.wait_for(file["id"])
-    await edge.process.kill()
-    site.documents.go.set()
-    again = await site.edge(DORMOUSE_REPLICA_ID="one")
-    async with again.client(tenant) as http:
-        assert (await ended(http, file["id"]))["status"] == "processed"
-
-
-async def test_one_that_is_stopped_leaves_its_work_to_others_at_once(site: Site, tenant: Tenant) -> None:
-    first, second = await asyncio.gather(site.edge(DORMOUSE_LEASE_S="60"), site.edge(DORMOUSE_LEASE_S="60"))
+async def test_one_that_is_stopped_leaves_its_work_to_others_at_once(site: Site, stays: Edge, tenant: Tenant) -> None:
+    first = await site.edge(DORMOUSE_LEASE_S="60")
     async with first.client(tenant) as http:
         file = await uploaded(http, "wait for the one that stays")
     await site.documents.wait_for(file["id"])
     await first.process.stop()
     site.documents.go.set()
-    async with second.client(tenant) as http, asyncio.timeout(WAIT_S):
+    async with stays.client(tenant) as http, asyncio.timeout(WAIT_S):
         assert (await ended(http, file["id"]))["status"] == "processed"
 
 
-async def test_what_an_upload_to_a_killed_replica_has_left_is_cleared_away(site: Site, tenant: Tenant) -> None:
-    first, _ = await asyncio.gather(site.edge(), site.edge())
+async def test_what_an_upload_to_a_killed_replica_has_left_is_cleared_away(
+    site: Site, stays: Edge, tenant: Tenant
+) -> None:
+    first = await site.edge()
     host, port = first.address.split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     head = (
@@ -91,14 +87,13 @@ async def test_what_an_upload_to_a_killed_replica_has_left_is_cleared_away(site:
 
 
 async def test_a_file_is_deleted_through_another_replica_than_the_one_that_ingests_it(
-    site: Site, tenant: Tenant
+    site: Site, stays: Edge, tenant: Tenant
 ) -> None:
     first = await site.edge()
     async with first.client(tenant) as http:
         file = await uploaded(http, "wait until deleted elsewhere")
     await site.documents.wait_for(file["id"])
-    second = await site.edge()
-    async with second.client(tenant) as http:
+    async with stays.client(tenant) as http:
         assert (await http.delete(f"/v1/files/{file['id']}")).json()["deleted"]
         assert (await http.get(f"/v1/files/{file['id']}")).status_code == 404
     async with asyncio.timeout(WAIT_S):
@@ -107,16 +102,9 @@ async def test_a_file_is_deleted_through_another_replica_than_the_one_that_inges
     assert not site.documents.documents
 
 
-async def test_files_wait_for_an_embed_fn_that_is_away(site: Site, tenant: Tenant) -> None:
-    address = site.fleet.address()
-    edge = await site.fleet.edge(
-        "127.0.0.1:9",
-        embed=address,
-        env={"DORMOUSE_FILES": str(site.folder)},
-        database=site.database,
-        ready=False,
-    )
-    async with edge.client(tenant) as http:
+async def test_files_wait_for_an_embed_fn_that_is_away(site: Site, stays: Edge, tenant: Tenant) -> None:
+    await site.embed_fn.stop()
+    async with stays.client(tenant) as http:
         file, gone = [await uploaded(http, text) for text in ("patient", "unwanted")]
         async with asyncio.timeout(WAIT_S):
             while (await http.get(f"/v1/files/{file['id']}")).json()["status_details"] is None:
@@ -125,19 +113,18 @@ async def test_files_wait_for_an_embed_fn_that_is_away(site: Site, tenant: Tenan
         # What was not deleted there stays hidden here, and goes later.
         assert (await http.delete(f"/v1/files/{gone['id']}")).json()["deleted"]
         assert dict(await rows(site, tenant))[gone["id"]] == "deleted"
-        async with serving_documents(site.documents, address):
-            done = await ended(http, file["id"])
-            assert (done["status"], done["status_details"]) == ("processed", None)
-            async with asyncio.timeout(WAIT_S):
-                while len(await rows(site, tenant)) > 1:
-                    await asyncio.sleep(0.05)
+        await site.embed_fn.start()
+        done = await ended(http, file["id"])
+        assert (done["status"], done["status_details"]) == ("processed", None)
+        async with asyncio.timeout(WAIT_S):
+            while len(await rows(site, tenant)) > 1:
+                await asyncio.sleep(0.05)
         assert site.originals(tenant) == [file["id"]]
 
 
-async def test_a_tenant_with_many_files_does_not_keep_others_waiting(site: Site, tenant: Tenant) -> None:
-    edge = await site.edge()
+async def test_a_tenant_with_many_files_does_not_keep_others_waiting(site: Site, stays: Edge, tenant: Tenant) -> None:
     other = await site.database.tenant()
-    async with edge.client(tenant) as many, edge.client(other) as few:
+    async with stays.client(tenant) as many, stays.client(other) as few:
         files = [await uploaded(many, f"wait {number}") for number in range(3 * CONCURRENCY)]
         await site.documents.wait_for(files[0]["id"])
         single = await uploaded(few, "at once")
@@ -150,64 +137,30 @@ async def test_a_tenant_with_many_files_does_not_keep_others_waiting(site: Site,
     assert site.documents.most_at_work == CONCURRENCY
 
 
-async def test_files_are_kept_in_s3_and_wait_while_it_is_away(site: Site, tenant: Tenant, s3: S3) -> None:
-    edge = await site.edge(DORMOUSE_FILES="s3://bucket/edge", **s3.env)
-    content = b"0123456789" * 700_000
-    async with edge.client(tenant) as http:
-        file = await uploaded(http, content)
+async def test_one_that_is_started_again_goes_on(site: Site, stays: Edge, tenant: Tenant) -> None:
+    async with stays.client(tenant) as http:
+        file = await uploaded(http, "wait for the restart")
+    await site.documents.wait_for(file["id"])
+    await stays.process.kill()
+    site.documents.go.set()
+    await stays.start(ready=False)
+    async with stays.client(tenant) as http:
         assert (await ended(http, file["id"]))["status"] == "processed"
-        assert site.documents.received[file["id"]] == content
-        assert f"<Key>edge/{tenant.id}/{file['id']}</Key>" in await s3.listed()
-        part = await http.get(f"/v1/files/{file['id']}/content", headers={"range": "bytes=6999990-"})
-        assert (part.status_code, part.content) == (206, b"0123456789")
-        await s3.process.kill()
-        for answer in (
-            await http.get(f"/v1/files/{file['id']}/content"),
-            await http.post("/v1/files", files={"file": ("a.txt", b"new")}),
-        ):
-            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "storage_unavailable")
-        assert (await http.delete(f"/v1/files/{file['id']}")).json()["deleted"]
-        await s3.start()
-        await until_gone(site, tenant)
-        assert (await http.get("/v1/files")).json()["data"] == []
 
 
-async def test_without_a_place_or_a_function_there_are_no_files(site: Site, tenant: Tenant) -> None:
-    edge = await site.fleet.edge("127.0.0.1:9", database=site.database, ready=False)
-    async with edge.client(tenant) as http:
-        for answer in (
-            await http.get("/v1/files"),
-            await http.post("/v1/files", files={"file": ("a", b"a")}),
-            await http.post("/v1/search", json={"query": "x"}),
-        ):
-            assert (answer.status_code, answer.headers["x-should-retry"]) in ((503, "false"), (503, "true"))
-
-
-async def test_a_database_that_is_away_for_a_while_loses_nothing(site: Site) -> None:
-    own = await site.fleet.postgres()
-    tenant = await own.tenant()
-    edge = await site.fleet.edge(
-        "127.0.0.1:9",
-        embed=site.embed_fn,
-        env={"DORMOUSE_FILES": str(site.folder), "DORMOUSE_LEASE_S": "1"},
-        database=own,
-        ready=False,
-    )
-    async with edge.client(tenant) as http:
+async def test_a_database_that_is_away_for_a_while_loses_nothing(site: Site, stays: Edge, tenant: Tenant) -> None:
+    async with stays.client(tenant) as http:
         file = await uploaded(http, "wait for the database")
         await site.documents.wait_for(file["id"])
-        await own.kill()
+        await site.database.kill()
         site.documents.go.set()
         refused = await http.post("/v1/files", files={"file": ("a.txt", b"new")})
         assert refused.status_code == 503
         assert site.originals(tenant) == [file["id"]]
-        await own.resume()
+        await site.database.resume()
         async with asyncio.timeout(WAIT_S):
             while True:
-                try:
-                    answer = await http.get(f"/v1/files/{file['id']}")
-                except httpx.TransportError:
-                    continue
+                answer = await http.get(f"/v1/files/{file['id']}")
                 if answer.status_code == 200 and answer.json()["status"] == "processed":
                     break
                 await asyncio.sleep(0.1)
