@@ -150,6 +150,20 @@ async def test_a_run_that_asks_holds_its_thread_until_it_is_answered_or_cancelle
     assert (await interrupted(http, path))[1][-1][1] == "run.interrupted"
 
 
+async def test_a_thread_that_is_deleted_takes_all_that_its_runs_have_said_with_it(http: httpx.AsyncClient) -> None:
+    thread = (await http.post("/v1/threads")).json()["id"]
+    path = f"/v1/threads/{thread}/runs"
+    finished = (await http.post(path, json={"agent": "writing", "input": ask()})).headers["x-dormouse-run-id"]
+    waiting, _, answers = await interrupted(http, path)
+    assert (await http.delete(f"/v1/threads/{thread}")).status_code == 200
+    for run_id in (finished, waiting):
+        for part in ("", "/events", "/trace"):
+            gone = await http.get(f"/v1/runs/{run_id}{part}")
+            assert (gone.status_code, gone.json()["error"]["code"]) == (404, "run_not_found"), part
+    late = await http.post(f"/v1/runs/{waiting}/resume", json={"answers": answers})
+    assert late.status_code == 404
+
+
 async def test_the_trace_of_a_run_tells_it_all_while_it_waits_and_afterwards(http: httpx.AsyncClient) -> None:
     run_id, _, answers = await interrupted(http)
     waiting = (await http.get(f"/v1/runs/{run_id}/trace")).json()

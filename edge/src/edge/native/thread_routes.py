@@ -1,5 +1,6 @@
 """`/v1/threads`: conversations that last."""
 
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import orjson
@@ -11,6 +12,7 @@ from edge.auth.bearer import CurrentCaller
 from edge.openapi import errors, json_answer, json_body
 from edge.request_body import read_json
 from edge.request_context import context_of
+from edge.runs import RunEngine
 from edge.runs.model import RunStatus
 from edge.services import services_of
 
@@ -115,9 +117,11 @@ async def delete_thread(request: Request, caller: CurrentCaller, thread_id: Thre
         page = await services.runs.list(caller.tenant, limit=100, thread_id=thread_id, status=status)
         for run in page.runs:
             await services.runs.cancel(caller.tenant, run.id)
+    run_ids = [run_id async for run_id in _runs_of(services.runs, caller.tenant, thread_id)]
     # What was said goes first: if that fails the thread is still there, and deleting it can be tried again.
     await services.agents.delete_thread(caller, thread_id, context_of(request.scope).request_id)
     await services.threads.delete(caller.tenant, thread_id)
+    await services.runs.forget(run_ids)
     return _json({"id": thread_id, "object": "thread.deleted", "deleted": True})
 
 
@@ -139,6 +143,16 @@ async def get_thread_state(request: Request, caller: CurrentCaller, thread_id: T
             raise
         state = None  # no run has left anything on it yet
     return _json(state_to_json(thread_id, state))
+
+
+async def _runs_of(runs: RunEngine, tenant: str, thread_id: str) -> AsyncIterator[str]:
+    after: str | None = None
+    while True:
+        page = await runs.list(tenant, limit=100, after=after, thread_id=thread_id)
+        for run in page.runs:
+            yield (after := run.id)
+        if not page.has_more:
+            return
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

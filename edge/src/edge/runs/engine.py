@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -123,14 +123,9 @@ class RunEngine:
             is_here=is_here,
             go_on=self._executions.go_on,
         )
-        self._lookup = RunLookup(self._store, RunMetas(redis), self._orphans, self._resumptions)
-        self._cancellations = Cancellations(
-            redis,
-            self._orders,
-            self._orphans,
-            self._resumptions,
-            self._executions,
-        )
+        self._metas = RunMetas(redis)
+        self._lookup = RunLookup(self._store, self._metas, self._orphans, self._resumptions)
+        self._cancellations = Cancellations(redis, self._orders, self._orphans, self._resumptions, self._executions)
         self._chores = Chores()
         self._executions.means = Means(
             agent=agent,
@@ -249,6 +244,10 @@ class RunEngine:
     ) -> RunPage:
         """Stored runs, newest first, behind the run `after`. Errors: DATABASE_UNAVAILABLE."""
         return await self._store.page(tenant, limit=limit, after=after, thread_id=thread_id, status=status)
+
+    async def forget(self, run_ids: Iterable[str]) -> None:
+        """Drops what Redis holds of runs whose rows have been deleted; while it is away they expire by themselves."""
+        await self._metas.forget(run_ids)
 
     async def cancel(
         self, tenant: str, run_id: str, cause: CancelCause.ValueType = CancelCause.CANCEL_CAUSE_REQUESTED

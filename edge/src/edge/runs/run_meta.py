@@ -1,5 +1,8 @@
 """What Redis says of a run beside its log."""
 
+import contextlib
+from collections.abc import Iterable
+
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 from redis.asyncio import Redis
@@ -11,7 +14,7 @@ from .model import RunStatus
 
 
 class RunMetas:
-    """Every method sees one tenant's runs and raises CACHE_UNAVAILABLE while Redis is away."""
+    """What is read is one tenant's, or CACHE_UNAVAILABLE while Redis is away."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -23,6 +26,12 @@ class RunMetas:
         except AWAY as error:
             raise redis_away() from error
         return meta if meta.get(b"tenant") == tenant.encode() else None
+
+    async def forget(self, run_ids: Iterable[str]) -> None:
+        """Drops what is known of the runs, their logs too. While Redis is away nothing happens, and they expire."""
+        with contextlib.suppress(*AWAY):
+            for run_id in run_ids:
+                await self._redis.delete(keys.meta(run_id), keys.log(run_id))
 
 
 def status_of(meta: Fields) -> RunStatus:
