@@ -22,6 +22,7 @@ from embed_fn.ingestion.ingestions import Ingestions
 from embed_fn.ingestion.passage_vectors import PassageVectors
 from embed_fn.ingestion.pipeline import Pipeline
 from embed_fn.ingestion.reindexing import Reindexing
+from embed_fn.ingestion.upkeep import Upkeep
 from embed_fn.ollama.client import OllamaClient, Timeouts
 from embed_fn.parsing.limits import LIMITS
 from embed_fn.parsing.reader import DocumentReader
@@ -49,6 +50,7 @@ class Means:
     ingestions: Ingestions
     reindexing: Reindexing
     search: Search
+    upkeep: Upkeep
     collectors: Sequence[Collector] = ()
 
 
@@ -79,8 +81,10 @@ async def open_means(settings: Settings) -> AsyncIterator[Means]:
         pipeline = Pipeline(documents, DocumentReader(workers), vectors, reindexing, settling.wake)
         ingestions = Ingestions(documents, pipeline, most=settings.ingestions, most_bytes=LIMITS.file_bytes)
         stack.push_async_callback(ingestions.aclose)
+        upkeep = Upkeep(documents, vectors, reindexing, is_model_chosen=bool(settings.embed_model))
+        stack.push_async_callback(upkeep.aclose)
         outcomes = Outcomes(postgres)
         stack.push_async_callback(outcomes.aclose)
         reasoner = OllamaReasoner(ollama, settings.deep_model)
         search = Searcher(PassageIndex(postgres, settling), embedder, outcomes, reasoner)
-        yield Means(settings, postgres, ollama, embedder, documents, ingestions, reindexing, search, (meter,))
+        yield Means(settings, postgres, ollama, embedder, documents, ingestions, reindexing, search, upkeep, (meter,))

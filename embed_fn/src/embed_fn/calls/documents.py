@@ -19,6 +19,7 @@ class DocumentCalls:
     def __init__(self, means: Means) -> None:
         self._documents = means.documents
         self._ingestions = means.ingestions
+        self._upkeep = means.upkeep
 
     async def list(self, request: pb.ListDocumentsRequest) -> pb.ListDocumentsResponse:
         """A page, newest first. Errors: INVALID_ARGUMENT."""
@@ -44,5 +45,7 @@ class DocumentCalls:
 
     async def delete(self, request: pb.DeleteDocumentRequest) -> pb.DeleteDocumentResponse:
         """Deletes the document, and ends its ingestion. Errors: DOCUMENT_NOT_FOUND."""
-        await self._ingestions.delete(writer().tenant, request.document_id)
+        caller = writer()
+        await self._ingestions.delete(caller.tenant, request.document_id)
+        self._upkeep.wake(caller.tenant)
         return pb.DeleteDocumentResponse()

@@ -29,6 +29,7 @@ class IngestionCalls:
 
     def __init__(self, means: Means) -> None:
         self._ingestions = means.ingestions
+        self._upkeep = means.upkeep
 
     async def ingest(self, requests: AsyncIterator[pb.IngestRequest]) -> AsyncGenerator[pb.IngestResponse, None]:
         """Progress, and the document as the last message. Errors: see Ingestions.ingest; INVALID_ARGUMENT."""
@@ -40,6 +41,7 @@ class IngestionCalls:
         async with aclosing(events):
             async for told in events:
                 yield _response(told)
+        self._upkeep.wake(caller.tenant)
 
 
 async def _parts(requests: AsyncIterator[pb.IngestRequest]) -> AsyncIterator[bytes]:

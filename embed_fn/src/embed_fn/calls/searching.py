@@ -35,10 +35,13 @@ class SearchCalls:
     def __init__(self, means: Means) -> None:
         self._search = means.search
         self._reindexing = means.reindexing
+        self._upkeep = means.upkeep
 
     async def search(self, request: pb.SearchRequest) -> pb.SearchResponse:
         """Passages, best first. Errors: INVALID_ARGUMENT, DATABASE_UNAVAILABLE."""
-        found = await self._search.search(reader().tenant, _question(request))
+        caller = reader()
+        found = await self._search.search(caller.tenant, _question(request))
+        self._upkeep.wake(caller.tenant)
         return _response(found)
 
     async def reindex(self, request: pb.ReindexRequest) -> AsyncGenerator[pb.ReindexResponse, None]:
