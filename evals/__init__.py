@@ -1,0 +1,1 @@
+"""Measurements of quality: how good what Dormouse finds and answers is, not how fast."""
