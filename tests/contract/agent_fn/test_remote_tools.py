@@ -122,6 +122,15 @@ async def test_a_tool_that_fails_without_a_result_is_an_error(tools: ScriptedToo
     assert len(tools.calls) == 1, "only what may pass is tried again"
 
 
+async def test_a_tool_that_is_lost_each_time_is_not_called_one_that_did_not_run(
+    tools: ScriptedTools, toolbox: RemoteToolbox
+) -> None:
+    tools.add("x", failing(100, aborting(grpc.StatusCode.UNAVAILABLE)))
+    outcome = await invoke(toolbox)
+    assert outcome.content == "x was lost before it had a result, each time that it was tried."
+    assert (outcome.is_error, outcome.outcome_unknown) == (True, False)
+
+
 async def test_a_refusal_is_told_in_the_services_words(tools: ScriptedTools, toolbox: RemoteToolbox) -> None:
     async def refuse(call: Invocation) -> str:
         raise DormouseError(error_pb2.ERROR_REASON_INVALID_ARGUMENT, "city wants a text.")

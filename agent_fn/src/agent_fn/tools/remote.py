@@ -186,6 +186,8 @@ class _Invocation:
             return unknown_outcome(self._name)
         if error.reason == _E.ERROR_REASON_DEADLINE_EXCEEDED:
             text = f"{self._name} gave no result within {self._limit_s:g} seconds."
+        elif error.reason in _PASSING and self._may_have_begun:
+            text = f"{self._name} was lost before it had a result, each time that it was tried."
         elif error.reason in _PASSING:
             text = f"{self._name} cannot be reached at the moment. It was not run."
         else:
