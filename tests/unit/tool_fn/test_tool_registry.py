@@ -118,6 +118,7 @@ async def test_an_operators_folder_adds_its_files(tmp_path: Path) -> None:
         ("import no_such_module", "broken.py: cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
         ("def", "broken.py: cannot be loaded: SyntaxError"),
         (ONE_TOOL.format(name="Bad Name", text=""), "broken.py: tool 'Bad Name'"),
+        ("def build_tool(means): ...", "broken.py: has neither build_tools nor build_sources"),
     ],
 )
 def test_an_operators_file_that_is_broken_is_named(tmp_path: Path, text: str, said: str) -> None:

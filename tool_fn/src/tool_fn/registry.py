@@ -140,9 +140,13 @@ def _in_folder(folder: Path | None) -> Iterator[ModuleType]:
     for found in pkgutil.iter_modules([str(folder)], f"{package}."):
         if found.name.rpartition(".")[2].startswith("_"):
             continue
+        file = f"{folder / found.name.rpartition('.')[2]}.py"
         try:
-            yield importlib.import_module(found.name)
+            module = importlib.import_module(found.name)
         except Exception as error:
+            raise SettingsError(f"{file}: cannot be loaded: {type(error).__name__}: {error}") from error
+        if not (hasattr(module, "build_tools") or hasattr(module, "build_sources")):
             raise SettingsError(
-                f"{folder / found.name.rpartition('.')[2]}.py: cannot be loaded: {type(error).__name__}: {error}"
-            ) from error
+                f"{file}: has neither build_tools nor build_sources; the name of a file for others begins with _"
+            )
+        yield module
