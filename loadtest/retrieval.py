@@ -24,7 +24,7 @@ from embed_fn.postgres import Postgres as Connections
 from embed_fn.search.limits import EFFORTS
 from embed_fn.search.outcomes import Outcomes
 from embed_fn.search.passage_index import PassageIndex
-from embed_fn.search.plan import Way
+from embed_fn.search.plan import Selection, Way, way_for
 from embed_fn.search.port import Mode, Question
 from embed_fn.search.searcher import Searcher
 from embed_fn.store.documents import DocumentStore
@@ -97,6 +97,7 @@ class Bench:
         self._outcomes = Outcomes(connections)
         self._embedder = MadeUpEmbedder()
         self._searcher = Searcher(self._index, self._embedder, self._outcomes)
+        self._indexed = 0
 
     async def run(self, corpora: Sequence[Corpus]) -> None:
         """Fills, builds, measures, prints."""
@@ -109,6 +110,7 @@ class Bench:
         print(f"stored {total:,} passages with their embeddings: {total / took:,.0f} a second by {WRITERS} writers,")
         print(f"  which took {cpu / total * 1000:.2f} ms of Postgres's CPU for each")
         await self._settle(corpora)
+        self._indexed = sum(corpus.chunks for corpus in corpora if corpus.chunks > COMPARED)
         began = time.perf_counter()
         await self._build(model)
         print(f"index built in {time.perf_counter() - began:.0f} s")
@@ -199,7 +201,8 @@ class Bench:
             assert answer.hits
             assert not answer.left_out
         cpu = (self._cpu(with_me=True) - cpu) / len(times) * 1000
-        way = "index" if corpus.chunks > COMPARED else "comparing"
+        selection = Selection(corpus.chunks, 0, indexed=self._indexed, candidates=effort.candidates)
+        way = "index" if way_for(selection) is Way.INDEX else "comparing"
         mean, mean_filtered = (sum(each) / max(len(each), 1) for each in (recall, filtered))
         p50, p95 = percentile(times[20:], 0.5), percentile(times[20:], 0.95)
         return Line(corpus.tenant, corpus.chunks, way, mean, mean_filtered, p50, p95, cpu)

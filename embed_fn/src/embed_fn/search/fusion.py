@@ -46,10 +46,10 @@ def fused(rankings: Iterable[Ranking]) -> dict[int, float]:
 def hits_from(ranked: Sequence[Ranked], limit: int) -> list[Hit]:
     """At most `limit` hits, best first. A passage joins a better one that it stands next to, MOST_MERGED in all.
 
-    A hit has the best scores of its passages.
+    A hit has the best scores of its passages. What is far behind joins nothing.
     """
     groups: list[list[Ranked]] = []
-    for each in ranked:
+    for each in ranked[: max(2 * limit, limit + MOST_MERGED - 1)]:
         group = _neighbours(groups, each)
         if group is not None:
             group.append(each)

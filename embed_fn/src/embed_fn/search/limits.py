@@ -23,8 +23,8 @@ class Effort:
 
 # Each a little less than what is promised, for the way back.
 EFFORTS: Final[Mapping[Mode, Effort]] = {
-    Mode.FAST: Effort(limit=5, time_s=0.95, candidates=30, ef_search=80, matched=1000),
-    Mode.BALANCED: Effort(limit=10, time_s=2.9, candidates=60, ef_search=120, matched=2000),
+    Mode.FAST: Effort(limit=5, time_s=0.95, candidates=30, ef_search=80, matched=500),
+    Mode.BALANCED: Effort(limit=10, time_s=2.9, candidates=60, ef_search=120, matched=1000),
     Mode.DEEP: Effort(limit=15, time_s=14.5, candidates=100, ef_search=200, matched=3000),
 }
 MOST_HITS: Final = 100

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Final
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
     from dormouse_runtime.postgres import Connection
 
 _logger = logging.getLogger(__name__)
-_WAITING: Final = 200
+_WAITING: Final = 1000
+_GATHER_S: Final = 0.5
 _RETUNE_EVERY: Final = 50
 _LOOKED_AT: Final = 500
 _KEPT_DAYS: Final = 30
 _PRUNED: Final = 1000
 _RECORD: Final = """
     insert into search_outcomes (tenant_id, complexity, mode, gain, took_ms)
-    values (%(tenant)s, %(complexity)s, %(mode)s, %(gain)s, %(took_ms)s)
+    select %(tenant)s, * from unnest(%(complexities)s::real[], %(modes)s::text[], %(gains)s::real[], %(took_ms)s::int[])
 """
 _LATEST: Final = """
     select complexity, mode, gain from search_outcomes where tenant_id = %(tenant)s
@@ -41,17 +43,20 @@ class Outcomes:
 
     def __init__(self, postgres: Postgres) -> None:
         self._transactions = Transactions(postgres)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._counts: Counter[str] = Counter()
+        self._waiting: dict[str, list[tuple[Outcome, int]]] = {}
+        self._count = 0
+        self._kept: Counter[str] = Counter()
+        self._task: asyncio.Task[None] | None = None
 
     def record(self, tenant: str, outcome: Outcome, took_ms: int) -> None:
-        """Keeps it. Every so often the thresholds of the tenant are set anew."""
-        if len(self._tasks) >= _WAITING:
+        """Keeps it soon, with others. Every so often the thresholds of the tenant are set anew."""
+        if self._count >= _WAITING:
             return
-        keep = self._keep(tenant, outcome, took_ms)
-        task = asyncio.get_running_loop().create_task(keep, context=Context())  # outlives the call
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._count += 1
+        self._waiting.setdefault(tenant, []).append((outcome, took_ms))
+        if self._task is None or self._task.done():
+            # In a context of its own: the call and its deadline may be over by then.
+            self._task = asyncio.get_running_loop().create_task(self._work(), context=Context())
 
     async def retune(self, tenant: str) -> Thresholds:
         """Sets the thresholds by the latest outcomes. Errors: DATABASE_UNAVAILABLE."""
@@ -72,18 +77,28 @@ class Outcomes:
 
     async def aclose(self) -> None:
         """Gives up what is not kept yet."""
-        for task in list(self._tasks):
-            task.cancel()
+        if self._task is not None:
+            self._task.cancel()
             with suppress(asyncio.CancelledError):
-                await task
+                await self._task
 
-    async def _keep(self, tenant: str, outcome: Outcome, took_ms: int) -> None:
+    async def _work(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(_GATHER_S)
+            waiting, self._waiting, self._count = self._waiting, {}, 0
+            for tenant, outcomes in waiting.items():
+                try:
+                    await self._keep(tenant, outcomes)
+                except database_errors():
+                    _logger.info("the outcomes of searches were not kept")
+
+    async def _keep(self, tenant: str, outcomes: Sequence[tuple[Outcome, int]]) -> None:
         values = {
             "tenant": tenant,
-            "complexity": outcome.complexity,
-            "mode": outcome.mode.value,
-            "gain": outcome.gain,
-            "took_ms": took_ms,
+            "complexities": [outcome.complexity for outcome, _ in outcomes],
+            "modes": [outcome.mode.value for outcome, _ in outcomes],
+            "gains": [outcome.gain for outcome, _ in outcomes],
+            "took_ms": [took_ms for _, took_ms in outcomes],
         }
 
         async def work(connection: "Connection") -> None:
@@ -92,11 +107,9 @@ class Outcomes:
         async def prune(connection: "Connection") -> None:
             await connection.execute(_PRUNE, (_KEPT_DAYS, _PRUNED))
 
-        try:
-            await self._transactions.run(tenant, work)
-            self._counts[tenant] += 1
-            if self._counts[tenant] % _RETUNE_EVERY == 0:
-                await self.retune(tenant)
-                await self._transactions.run_for_all(prune)
-        except database_errors():
-            _logger.info("the outcome of a search was not kept")
+        await self._transactions.run(tenant, work)
+        self._kept[tenant] += len(outcomes)
+        if self._kept[tenant] >= _RETUNE_EVERY:
+            del self._kept[tenant]
+            await self.retune(tenant)
+            await self._transactions.run_for_all(prune)

@@ -10,7 +10,7 @@ from embed_fn.postgres import Postgres
 from embed_fn.search import statements
 from embed_fn.search.complexity import Thresholds
 from embed_fn.search.limits import Effort
-from embed_fn.search.plan import Selection, Way, way_for
+from embed_fn.search.plan import Selection, Way, ef_search_for, way_for
 from embed_fn.search.port import Question
 from embed_fn.store.passages import passage_from
 from embed_fn.store.records import Model, Passage
@@ -81,7 +81,6 @@ class PassageIndex:
         values = _filter(tenant, question) | {
             "vector": orjson.dumps(vector.tolist()).decode(),
             "most": effort.candidates,
-            "ef_search": effort.ef_search,
             "model": model.id,
         }
 
@@ -89,7 +88,7 @@ class PassageIndex:
             library = await (await connection.execute(statements.LIBRARY, values)).fetchone()
             if library is None or library["id"] != model.id:
                 raise ModelChangedError
-            selection = await _selection(connection, question, values, library)
+            selection = await _selection(connection, question, values, library, effort)
             taken = way or way_for(selection)
             if selection.chunks == 0:
                 return {}
@@ -97,7 +96,8 @@ class PassageIndex:
                 waiting = await (await connection.execute(statements.WAITING, values)).fetchone()
                 if waiting is not None and waiting["waiting"] == BATCH:
                     self._settling.wake(tenant)
-            await connection.execute(statements.settings(taken), values)
+            wide = values | {"ef_search": ef_search_for(selection, effort.ef_search)}
+            await connection.execute(statements.settings(taken), wide)
             statement = statements.nearest(taken, model=model.id, dimensions=model.dimensions)
             rows = await connection.execute(statement, values | {"numbers": selection.numbers})
             return {row["chunk"]: row["similarity"] for row in await rows.fetchall()}
@@ -143,9 +143,14 @@ def _filter(tenant: str, question: Question) -> dict[str, Any]:
 
 
 async def _selection(
-    connection: "Connection", question: Question, values: Mapping[str, Any], library: Mapping[str, Any]
+    connection: "Connection",
+    question: Question,
+    values: Mapping[str, Any],
+    library: Mapping[str, Any],
+    effort: Effort,
 ) -> Selection:
-    if not question.metadata and not question.document_ids:
-        return Selection(library["chunks"], library["hidden"])
-    row = await (await connection.execute(statements.SELECTED, values)).fetchone() or {}
-    return Selection(row["chunks"], library["hidden"], row["numbers"])
+    chunks, numbers = library["chunks"], None
+    if question.metadata or question.document_ids:
+        row = await (await connection.execute(statements.SELECTED, values)).fetchone() or {}
+        chunks, numbers = row["chunks"], row["numbers"]
+    return Selection(chunks, library["hidden"], numbers, library["indexed"] or 0, effort.candidates)

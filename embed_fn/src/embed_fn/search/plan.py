@@ -6,8 +6,16 @@ conditions. What decides is the exact number of passages, which the library's ro
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from embed_fn.store.settling import COMPARED
+
+_COMPARE_US: Final = 1.0
+"""To compare with one vector of 384 dimensions, in microseconds of one core; see loadtest.retrieval."""
+_WALK_US: Final = 35.0
+"""To walk the index to the next nearest one, whoever's it is: it passes by many that the search is not about."""
+
+_MOST_WIDER: Final = 4
 
 
 class Way(Enum):
@@ -25,18 +33,29 @@ class Way(Enum):
 class Selection:
     """chunks: passages of ready documents that the search is about. hidden: passages of documents that are not ready.
 
-    numbers: the documents that it is about; None: all of the tenant's.
+    numbers: the documents that it is about; None: all of the tenant's. indexed: vectors of all tenants in the index,
+    about. candidates: passages wanted.
     """
 
     chunks: int
     hidden: int
     numbers: list[int] | None = None
+    indexed: float = 0
+    candidates: int = 60
+
+
+def ef_search_for(selection: Selection, least: int) -> int:
+    """How widely the index looks: the more it passes by, the more."""
+    passed = selection.indexed / max(selection.chunks, 1)
+    return int(least * min(max(passed, 1), _MOST_WIDER))
 
 
 def way_for(selection: Selection) -> Way:
     """The cheapest way that misses nothing, or next to nothing."""
     if selection.chunks > COMPARED:
-        return Way.INDEX
+        passed = selection.candidates * max(selection.indexed / selection.chunks, 1)
+        if selection.chunks * _COMPARE_US > passed * _WALK_US:
+            return Way.INDEX
     if selection.numbers is not None or selection.hidden > max(COMPARED // 4, selection.chunks):
         return Way.DOCUMENTS
     return Way.ALL

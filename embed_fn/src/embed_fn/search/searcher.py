@@ -114,7 +114,7 @@ class _Work:
         plain = fused(rankings)
         more: Sequence[Mapping[int, float]] = results.get("rewriting") or ()
         scores = fused([*rankings, *(Ranking(each, _REWRITTEN_WEIGHT) for each in more)]) if more else plain
-        passages = await self._index.passages(self._tenant, list(scores)[: 4 * self._limit])
+        passages = await self._index.passages(self._tenant, list(scores)[: max(2 * self._limit, _RERANKED)])
         order = await self._reranked(scores, passages) if self._mode is Mode.DEEP else scores
         ranked = [
             Ranked(passages[key].passage, passages[key].number, score, (vectors or {}).get(key), (text or {}).get(key))

@@ -7,7 +7,10 @@ from embed_fn.search.plan import Way
 LIBRARY: Final = """
     select l.chunks, l.balanced_from, l.deep_from, m.id, m.name, m.version, m.dimensions, (
         select coalesce(sum(chunk_count), 0) from documents where tenant_id = %(tenant)s and state <> 'ready'
-    ) as hidden
+    ) as hidden, (
+        -- Of all tenants, as of the last time that Postgres has counted.
+        select greatest(reltuples, 0) from pg_class where oid = to_regclass('embeddings_nearest_' || l.model)
+    ) as indexed
     from libraries l left join embedding_models m on m.id = l.model where l.tenant_id = %(tenant)s
 """
 SELECTED: Final = """

@@ -16,6 +16,11 @@ from embed_fn.store.settling import COMPARED
         (Selection(100, 50), Way.ALL),
         (Selection(100, 0, [1, 2]), Way.DOCUMENTS),
         (Selection(COMPARED + 1, 0, [1, 2]), Way.INDEX),
+        (Selection(10_000, 0, indexed=100_000), Way.ALL),
+        (Selection(10_000, 0, [1, 2], indexed=100_000), Way.DOCUMENTS),
+        (Selection(30_000, 0, indexed=100_000), Way.INDEX),
+        (Selection(30_000, 0, indexed=1_000_000), Way.ALL),
+        (Selection(100_000, 0, indexed=1_000_000), Way.INDEX),
     ],
 )
 def test_little_is_compared_and_much_is_asked_of_the_index(selection: Selection, way: Way) -> None:
