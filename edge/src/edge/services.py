@@ -70,7 +70,9 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         issuer = TokenIssuer.from_file(settings.service_key)
         agents = AgentDirectory(channel, issuer)
         stack.push_async_callback(agents.close)
-        tools = ToolClient(_open_function(settings.tool_target, stack), issuer)
+        tools = ToolClient(
+            _open_function(settings.tool_target, stack), issuer, with_documents=settings.embed_target is not None
+        )
         stack.push_async_callback(tools.close)
         embed = EmbedClient(_open_function(settings.embed_target, stack), issuer)
         artifacts = await stack.enter_async_context(open_artifacts(database, settings.redis_url))
@@ -93,7 +95,12 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             lease_s=settings.lease_s,
             run_log_days=settings.run_log_days,
         )
-        agent = AgentClient(channel, issuer, with_tools=settings.tool_target is not None)
+        agent = AgentClient(
+            channel,
+            issuer,
+            with_tools=settings.tool_target is not None,
+            with_documents=settings.embed_target is not None,
+        )
         runs = await stack.enter_async_context(open_engine(engine_settings, agent, database, artifacts))
         health = Health(
             database=database,

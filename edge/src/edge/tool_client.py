@@ -17,6 +17,7 @@ from dormouse_runtime.errors import DETAILS_KEY, DormouseError, from_rpc_error
 from dormouse_runtime.identity import TokenIssuer
 
 from .auth.authenticator import Caller
+from .runs.agent_client import DOCUMENTS_AUDIENCE, DOCUMENTS_METADATA, DOCUMENTS_SCOPES
 
 _log = logging.getLogger(__name__)
 
@@ -54,9 +55,11 @@ class ToolClient:
     where the function does not answer, given again though they are old.
     """
 
-    def __init__(self, channel: grpc.aio.Channel | None, issuer: TokenIssuer) -> None:
+    def __init__(self, channel: grpc.aio.Channel | None, issuer: TokenIssuer, *, with_documents: bool = False) -> None:
+        """with_documents: there is an embed_fn, and tools may read the caller's documents."""
         self._stub = None if channel is None else ToolServiceStub(channel)
         self._issuer = issuer
+        self._with_documents = with_documents
         self._listings: dict[str, _Listing] = {}
         self._reading: dict[str, asyncio.Task[_Listing]] = {}
         self._answered_at = float("-inf")
@@ -103,7 +106,10 @@ class ToolClient:
             raise DormouseError(ErrorReason.ERROR_REASON_TOOL_NOT_FOUND, "There are no tools here.")
         request = InvokeRequest(name=tool.name, arguments_json=arguments_json, idempotency_key=key, tool_call_id=key)
         timeout_s = tool.time_limit_ms / 1000 + CALL_MARGIN_S
-        call = self._stub.Invoke(request, timeout=timeout_s, metadata=self._metadata(caller, request_id))
+        metadata = self._metadata(caller, request_id)
+        if self._with_documents:
+            metadata += ((DOCUMENTS_METADATA, self._documents_token(caller)),)
+        call = self._stub.Invoke(request, timeout=timeout_s, metadata=metadata)
         has_result = False
         try:
             async for response in call:
@@ -151,6 +157,11 @@ class ToolClient:
             del self._listings[next(iter(self._listings))]
         self._listings[caller.tenant] = listing
         return listing
+
+    def _documents_token(self, caller: Caller) -> str:
+        return self._issuer.mint(
+            audience=DOCUMENTS_AUDIENCE, tenant=caller.tenant, user=caller.user, scopes=DOCUMENTS_SCOPES
+        )
 
     def _metadata(self, caller: Caller, request_id: str) -> tuple[tuple[str, str], ...]:
         token = self._issuer.mint(audience=FUNCTION, tenant=caller.tenant, user=caller.user, scopes=SCOPES)

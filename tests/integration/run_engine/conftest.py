@@ -51,7 +51,7 @@ class Bench:
                 redis_url_ = redis_url or self.stack.valkey.url
                 settings = EngineSettings(redis_url_, f"replica-{secrets.token_hex(4)}", 60, LEASE_S)
                 artifacts = await exits.enter_async_context(open_artifacts(database, redis_url_))
-                agent = AgentClient(channel, issuer, with_tools=True)
+                agent = AgentClient(channel, issuer, with_tools=True, with_documents=True)
                 engine = await exits.enter_async_context(open_engine(settings, agent, database, artifacts))
                 self.artifacts[engine] = artifacts
                 opened.set_result(engine)

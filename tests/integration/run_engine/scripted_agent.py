@@ -39,13 +39,15 @@ Script = Callable[[ExecuteRequest], AsyncGenerator[RunEvent | list[RunEvent], No
 class ScriptedAgent(AgentServiceServicer):
     """Answers every Execute with the script's events, a list of them in one response.
 
-    `requests` are the calls so far, `tool_tokens` what they brought for tool_fn, `cancelled` the cut ones.
+    `requests` are the calls so far, `tool_tokens` and `document_tokens` what they brought for tool_fn and
+    embed_fn, `cancelled` the cut ones.
     """
 
     def __init__(self) -> None:
         self.script: Script = saying("hello")
         self.requests: list[ExecuteRequest] = []
         self.tool_tokens: list[str] = []
+        self.document_tokens: list[str] = []
         self.inside = 0
         """Calls under way."""
         self.cancelled: list[str] = []
@@ -60,6 +62,7 @@ class ScriptedAgent(AgentServiceServicer):
         self.requests.append(request)
         metadata = dict(context.invocation_metadata() or ())
         self.tool_tokens.append(str(metadata.get("x-dormouse-tools", "")))
+        self.document_tokens.append(str(metadata.get("x-dormouse-documents", "")))
         if self.failures:
             await context.abort(self.failures.pop(0), "gone")
         if self.refusal is not None:

@@ -219,7 +219,7 @@ async def test_a_reader_behind_the_question_has_had_everything_until_it_is_answe
     assert kinds(await bench.read(second, run_id, last))[0] == "run_resumed"
 
 
-async def test_tools_limits_and_a_token_for_tools_reach_the_agent(bench: Bench) -> None:
+async def test_tools_limits_and_tokens_for_tools_and_documents_reach_the_agent(bench: Bench) -> None:
     engine = await bench.replica()
     bench.agent.script = saying("hi")
     for fields in ({}, {"tools": [], "limits": Limits(tool_calls=3)}, {"tools": ["math"]}):
@@ -229,14 +229,16 @@ async def test_tools_limits_and_a_token_for_tools_reach_the_agent(bench: Bench) 
     assert (plain.HasField("tools"), plain.HasField("limits"), plain.can_interrupt) == (False, False, False)
     assert (none.HasField("tools"), list(none.tools.names), none.limits.tool_calls) == (True, [], 3)
     assert list(some.tools.names) == ["math"]
-    verifier = TokenVerifier.from_file(bench.stack.credentials.trusted_keys, "tool_fn")
-    identity = verifier.verify(bench.agent.tool_tokens[-1])
-    assert (identity.tenant, identity.user, identity.run_id, identity.scopes) == (
-        bench.tenant.id,
-        bench.tenant.user,
-        run_id,
-        frozenset({"tools"}),
-    )
+    tokens = ("tool_fn", "tools", bench.agent.tool_tokens), ("embed_fn", "documents:read", bench.agent.document_tokens)
+    for audience, scope, brought in tokens:
+        verifier = TokenVerifier.from_file(bench.stack.credentials.trusted_keys, audience)
+        identity = verifier.verify(brought[-1])
+        assert (identity.tenant, identity.user, identity.run_id, identity.scopes) == (
+            bench.tenant.id,
+            bench.tenant.user,
+            run_id,
+            frozenset({scope}),
+        )
 
 
 async def test_what_a_repeated_attempt_says_again_is_in_the_log_once(bench: Bench) -> None:

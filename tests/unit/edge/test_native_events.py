@@ -12,7 +12,6 @@ from edge.native.events import EVENTS, NativeEncoder
 from tests.unit.edge.events import call, finished, log, message, said, started, thought, used
 
 INTERNAL = {"checkpoint_saved", "handoff"}
-UNTOLD = {"citation"}  # no agent makes one yet
 
 
 def read(raw: bytes) -> list[tuple[int, str, dict[str, Any]]]:
@@ -27,7 +26,7 @@ def read(raw: bytes) -> list[tuple[int, str, dict[str, Any]]]:
 
 def test_every_event_has_a_name_and_those_between_the_services_have_none() -> None:
     fields = {field.name for field in RunEvent.DESCRIPTOR.oneofs[0].fields}
-    assert set(EVENTS) == fields - INTERNAL - UNTOLD
+    assert set(EVENTS) == fields - INTERNAL
     assert NativeEncoder().encode([RunEvent(seq=1, handoff=pb.Handoff())]) == b""
 
 
@@ -83,7 +82,10 @@ def test_tools_states_and_ends_are_told_in_full() -> None:
         "id": "i", "reason": "ask", "message": "", "tool_call_id": None, "details": {}, "response_schema": None,
     }  # fmt: skip
     assert told[3:] == [
-        {"tool_call_id": "c1", "content": "3", "is_error": True, "outcome_unknown": True, "duration_ms": 7},
+        {
+            "tool_call_id": "c1", "content": "3", "is_error": True, "outcome_unknown": True, "duration_ms": 7,
+            "sources": [],
+        },
         {"state": {"a": 1}},
         {"patch": [{"op": "remove", "path": "/a"}]},
         {"kind": "queued", "subject": "", "position": 0},
@@ -96,7 +98,7 @@ def test_tools_states_and_ends_are_told_in_full() -> None:
         {"artifact_id": "art_1", "version": 2},
         {"kind": "running_tool", "subject": "math", "message": "Half way."},
         {"tool_call_id": "c2", "name": "ask", "message_id": None, "at_client": True},
-    ]
+    ]  # fmt: skip
 
 
 def test_the_document_describes_every_event() -> None:

@@ -1,6 +1,7 @@
 """What a repeated attempt says again is not told twice; what is new is told whole."""
 
 from dormouse.agent.v1.run_event_pb2 import (
+    Citation,
     MessageFinished,
     MessageStarted,
     RunEvent,
@@ -90,3 +91,11 @@ def test_state_and_new_things_are_never_repetitions() -> None:
         *("state_delta", "state_delta"),
         *("step_started", "step_finished") * 2,
     ]
+
+
+def test_a_citation_is_told_once() -> None:
+    told = Told()
+    cited = [RunEvent(citation=Citation(message_id="m1", start=0, end=end)) for end in (5, 9)]
+    assert told_of(told, *cited) == ["citation", "citation"]
+    told.begin_attempt()
+    assert told_of(told, *cited) == []

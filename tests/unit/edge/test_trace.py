@@ -92,7 +92,7 @@ def test_a_run_with_tools_is_a_tree_of_all_it_did() -> None:
     math, look = tools.children
     assert math.facts["arguments"] == {"expression": "2+2"}
     assert math.facts["result"] == {
-        "content": "4", "size": 1, "is_error": False, "outcome_unknown": False, "tool_ms": 3,
+        "content": "4", "size": 1, "is_error": False, "outcome_unknown": False, "tool_ms": 3, "sources": [],
     }  # fmt: skip
     assert look.facts["arguments"] == "no json"
     assert math.started_ms == tools.started_ms

@@ -11,6 +11,7 @@ from dormouse.agent.v1.run_event_pb2 import ActivityKind, FinishReason, RunEvent
 from pydantic_core import to_json
 
 from edge.errors import ApiError, meaning_of
+from edge.sources import citation_to_json, source_to_json
 
 from .interrupts import interrupt_to_agui
 from .shared_state import SharedState
@@ -158,6 +159,12 @@ class AguiEncoder:
             self._open_text(out, message.message_id)  # it said nothing, and still is a message
         self._close_text(out)
 
+    def _citation(self, out: list[bytes], citation: Any) -> None:
+        value = _present(citation_to_json(citation))
+        if source := value.get("source"):
+            value["source"] = _present(source)
+        out.append(_event("CUSTOM", name="dormouse.citation", value=value))
+
     def _message_replaced(self, out: list[bytes], message: Any) -> None:
         """The one event that restates: the whole conversation, with the new text in the old one's place."""
         self._close_thought(out)
@@ -189,11 +196,13 @@ class AguiEncoder:
     def _tool_result(self, out: list[bytes], result: Any) -> None:
         self._tool_call_finished(out, result)
         message_id = f"{result.tool_call_id}.result"
-        facts = {
+        facts: dict[str, Any] = {
             name: True
             for name, is_so in (("isError", result.is_error), ("outcomeUnknown", result.outcome_unknown))
             if is_so
         }
+        if result.sources:
+            facts["sources"] = [_present(source_to_json(source)) for source in result.sources]
         self._transcript.result(message_id, result.tool_call_id, result.content)
         out.append(
             _event(
@@ -326,6 +335,7 @@ _HANDLERS: Final[dict[str, Callable[[AguiEncoder, list[bytes], Any], None]]] = {
     "step_finished": AguiEncoder._step_finished,
     "message_replaced": AguiEncoder._message_replaced,
     "message_finished": AguiEncoder._message_finished,
+    "citation": AguiEncoder._citation,
     "tool_call_started": AguiEncoder._tool_call_started,
     "tool_call_args": AguiEncoder._tool_call_args,
     "tool_call_finished": AguiEncoder._tool_call_finished,
@@ -353,6 +363,11 @@ _REMEMBERED: Final = frozenset(
     )
 )
 """What a stream has to know of the one before it. Artifacts are as they were saved."""
+
+
+def _present(value: dict[str, Any]) -> dict[str, Any]:
+    """Without what is not known: this protocol leaves fields out where others have null."""
+    return {name: field for name, field in value.items() if field is not None}
 
 
 def _event(kind: str, **fields: Any) -> bytes:

@@ -44,6 +44,20 @@ _INTERRUPT: Final = _object(
     }
 )
 
+_SOURCE: Final = _object(
+    {
+        "label": {**_TEXT, "description": "How the result names it, for instance `1`."},
+        "file_id": _TEXT,
+        "filename": _TEXT,
+        "chunk_id": _TEXT,
+        "text": {**_TEXT, "description": "The passage, as the model was shown it."},
+        "first_page": {"type": ["integer", "null"], "description": "Null: the type has no pages."},
+        "start_offset": {**_COUNT, "description": "Code points from the start of the file's text."},
+        "end_offset": {**_COUNT, "description": "Exclusive."},
+        "url": {**_TEXT, "description": "Where the passage can be read: a path of this API."},
+    }
+)
+
 DATA: Final[Mapping[str, _Fields]] = {
     "run.started": {"run_id": _TEXT, "thread_id": _TEXT_OR_NULL, "agent": _TEXT, "model": _TEXT_OR_NULL},
     "run.finished": {"finish_reason": _one_of(FINISH_REASONS)},
@@ -58,6 +72,12 @@ DATA: Final[Mapping[str, _Fields]] = {
     "message.replaced": {"message_id": _TEXT, "text": _TEXT},
     "message.finished": {"message_id": _TEXT},
     "reasoning.delta": _DELTA,
+    "citation": {
+        "message_id": _TEXT,
+        "start": {**_COUNT, "description": "Of the span in the message's text, in code points."},
+        "end": {**_COUNT, "description": "Exclusive."},
+        "source": {"oneOf": [_SOURCE, {"type": "null"}], "description": "Null: nothing supports the span."},
+    },
     "tool_call.started": {
         "tool_call_id": _TEXT,
         "name": _TEXT,
@@ -72,6 +92,7 @@ DATA: Final[Mapping[str, _Fields]] = {
         "is_error": _FLAG,
         "outcome_unknown": {**_FLAG, "description": "It had begun, and nobody can say whether it was carried out."},
         "duration_ms": {**_COUNT, "description": "Of the tool itself. 0: it was not run."},
+        "sources": {"type": "array", "items": _SOURCE, "description": "The passages that the content quotes."},
     },
     "state.snapshot": {"state": _OBJECT},
     "state.delta": {"patch": _PATCH},

@@ -7,6 +7,7 @@ import orjson
 from dormouse.agent.v1.run_event_pb2 import ActivityKind, CancelCause, FinishReason, Interrupt, RunEvent
 
 from edge.errors import ApiError, meaning_of
+from edge.sources import citation_to_json, source_to_json
 
 _Payload = Callable[[Any], dict[str, Any]]
 
@@ -69,6 +70,17 @@ def _tool_call_started(payload: Any) -> dict[str, Any]:
     }
 
 
+def _tool_result(payload: Any) -> dict[str, Any]:
+    return {
+        "tool_call_id": payload.tool_call_id,
+        "content": payload.content,
+        "is_error": payload.is_error,
+        "outcome_unknown": payload.outcome_unknown,
+        "duration_ms": payload.duration_ms,
+        "sources": [source_to_json(source) for source in payload.sources],
+    }
+
+
 def _activity(payload: Any) -> dict[str, Any]:
     shown: dict[str, Any] = {"kind": ACTIVITIES[payload.kind], "subject": payload.subject}
     if payload.kind == ActivityKind.ACTIVITY_KIND_QUEUED:
@@ -92,13 +104,11 @@ EVENTS: Final[dict[str, tuple[str, _Payload]]] = {
     "message_replaced": ("message.replaced", _fields("message_id", "text")),
     "message_finished": ("message.finished", _fields("message_id")),
     "reasoning_delta": ("reasoning.delta", _fields("message_id", "text", "pieces")),
+    "citation": ("citation", citation_to_json),
     "tool_call_started": ("tool_call.started", _tool_call_started),
     "tool_call_args": ("tool_call.args", _fields("tool_call_id", "delta")),
     "tool_call_finished": ("tool_call.finished", _fields("tool_call_id")),
-    "tool_result": (
-        "tool_call.result",
-        _fields("tool_call_id", "content", "is_error", "outcome_unknown", "duration_ms"),
-    ),
+    "tool_result": ("tool_call.result", _tool_result),
     "state_snapshot": ("state.snapshot", lambda payload: {"state": orjson.Fragment(payload.json)}),
     "state_delta": ("state.delta", lambda payload: {"patch": orjson.Fragment(payload.patch_json)}),
     "artifact_delta": (

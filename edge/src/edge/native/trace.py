@@ -16,6 +16,7 @@ from jsonpointer import JsonPointerException
 
 from edge.errors import meaning_of
 from edge.runs.events import TERMINAL_STATUS
+from edge.sources import citation_to_json, source_to_json
 
 from .events import ACTIVITIES, CANCEL_CAUSES, FINISH_REASONS
 
@@ -253,10 +254,18 @@ class _Fold:
     def _on_message_replaced(self, message: Any) -> None:
         speech = self._speech(message.message_id)
         speech.text = [message.text]
+        speech.span.facts.pop("citations", None)
         speech.span.facts["replaced"] = True
 
     def _on_message_finished(self, message: Any) -> None:
         self._speech(message.message_id).span.ended_ms = self._now
+
+    def _on_citation(self, citation: Any) -> None:
+        told = citation_to_json(citation)
+        del told["message_id"]
+        known: list[Any] = self._speech(citation.message_id).span.facts.setdefault("citations", [])
+        if told not in known:
+            known.append(told)
 
     def _on_tool_call_started(self, call: Any) -> None:
         if call.tool_call_id in self._calls:
@@ -289,6 +298,7 @@ class _Fold:
             "is_error": result.is_error,
             "outcome_unknown": result.outcome_unknown,
             "tool_ms": result.duration_ms,
+            "sources": [source_to_json(source) for source in result.sources],
         }
         self._totals.tool_errors += result.is_error
         self._totals.tool_ms += result.duration_ms

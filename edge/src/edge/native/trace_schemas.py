@@ -5,6 +5,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, Field
 
 from edge.runs.model import RunStatus
+from edge.sources import CitedSource
 
 
 class TraceModelCall(BaseModel):
@@ -27,6 +28,15 @@ class TraceResult(BaseModel):
     is_error: bool
     outcome_unknown: bool
     tool_ms: int = Field(description="Of the tool itself. 0: it was not run.")
+    sources: list[CitedSource] = Field(description="The passages that the content quotes.")
+
+
+class TraceCitation(BaseModel):
+    """What a span of a message rests on."""
+
+    start: int = Field(description="In code points of the text.")
+    end: int = Field(description="Exclusive.")
+    source: CitedSource | None = Field(description="Null: nothing supports the span.")
 
 
 class TraceSpan(BaseModel):
@@ -50,6 +60,7 @@ class TraceSpan(BaseModel):
     size: int = Field(default=0, description="Characters of the text.")
     pieces: int = Field(default=0, description="Of the model's stream, in text and reasoning.")
     first_token_ms: int | None = Field(default=None, description="From the message's start.")
+    citations: list[TraceCitation] = Field(default=[], description="What a message rests on.")
     arguments: Any = Field(default=None, description="Of a tool call; the text itself where it is no JSON.")
     result: TraceResult | None = None
     at_client: bool = Field(default=False, description="The client has to carry the call out.")

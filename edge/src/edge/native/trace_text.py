@@ -87,6 +87,10 @@ def _notes(span: Span) -> Iterator[str]:
         yield f"thought: {_cut(facts['reasoning'])}"
     if facts.get("text"):
         yield f"said: {_cut(facts['text'])}"
+    for cited in facts.get("citations", ()):
+        source, words = cited["source"], facts.get("text", "")[cited["start"] : cited["end"]]
+        where = f"{source['filename']} at {source['url']}" if source else "nothing supports it"
+        yield f"cited: {_cut(words)} — {where}"
     if span.kind == "tool_call":
         yield f"with: {_cut(_compact(facts.get('arguments')))}"
         result = facts.get("result")

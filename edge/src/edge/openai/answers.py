@@ -16,12 +16,27 @@ class ChatToolCall(BaseModel):
     function: ChatToolCallFunction
 
 
+class UrlCitation(BaseModel):
+    start_index: int = Field(description="Of the span that rests on the source, in code points of the content.")
+    end_index: int = Field(description="Exclusive.")
+    title: str = Field(description="The file's name, and the page where it has pages.")
+    url: str = Field(description="Where the passage can be read: `/v1/files/{file}/chunks/{chunk}`.")
+
+
+class Annotation(BaseModel):
+    """What a span of the content rests on. Claims that nothing supports have none."""
+
+    type: Literal["url_citation"]
+    url_citation: UrlCitation
+
+
 class ChatAnswer(BaseModel):
     role: Literal["assistant"]
     content: str | None
     refusal: None
     reasoning_content: str | None = Field(None, description="What the model thought before it answered.")
     tool_calls: list[ChatToolCall] | None = None
+    annotations: list[Annotation] | None = None
 
 
 class ChatChoice(BaseModel):
@@ -72,6 +87,7 @@ class ChunkDelta(BaseModel):
     content: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[ChunkToolCall] | None = None
+    annotations: list[Annotation] | None = Field(None, description="Behind the text that they are about.")
 
 
 class ChunkChoice(BaseModel):

@@ -35,7 +35,8 @@ _ANSWER["headers"] = _STREAM["headers"]
     operation_id="createChatCompletion",
     summary="Answer a conversation",
     description="OpenAI's Chat Completions. The messages are the whole state: nothing is stored. A run whose client "
-    "goes away is cancelled. Reasoning comes as `reasoning_content`; while something takes time, comments say what.",
+    "goes away is cancelled. Reasoning comes as `reasoning_content`; while something takes time, comments say what. "
+    "What an answer rests on comes as `annotations`.",
     responses={200: _ANSWER, **errors(400, 404, 409, 413, 415, 502, 504)},
     openapi_extra=json_body(ChatCompletionRequest),
     response_class=Response,
@@ -67,9 +68,10 @@ async def create_chat_completion(request: Request, caller: CurrentCaller) -> Res
             created=created,
             model=body.model,
             include_usage=body.stream_options is not None and bool(body.stream_options.include_usage),
+            base_url=str(request.base_url),
         )
         return stream_run(services, caller, run_id, encoder, surface="chat_completions")
-    collector = CompletionCollector()
+    collector = CompletionCollector(str(request.base_url))
     try:
         await wait_for_run(request, services, caller, run_id, collector.take)
     except ClientGoneError:

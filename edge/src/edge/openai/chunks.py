@@ -10,6 +10,7 @@ from dormouse_runtime.errors import DormouseError
 
 from edge.errors import ApiError
 
+from .annotations import Annotator
 from .completion import FINISH_REASONS, SEPARATOR, UsageCount, early_end
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -30,7 +31,10 @@ class ChunkEncoder:
     Everything of a chunk but its text is made once, so a token costs one JSON string and two concatenations.
     """
 
-    def __init__(self, *, completion_id: str, created: int, model: str, include_usage: bool) -> None:
+    def __init__(
+        self, *, completion_id: str, created: int, model: str, include_usage: bool, base_url: str = ""
+    ) -> None:
+        """base_url: of this API, for links to what is cited; empty: they are paths."""
         head = orjson.dumps(
             {"id": completion_id, "object": "chat.completion.chunk", "created": created, "model": model}
         )[:-1]
@@ -46,6 +50,11 @@ class ChunkEncoder:
         self._call_indexes: dict[str, int] = {}
         self._usage = UsageCount()
         self._message_id = self._thought_id = ""
+        self._length = 0
+        """Of the content so far, in code points."""
+        self._offsets: dict[str, int] = {}
+        """Where each message begins in it."""
+        self._annotator = Annotator(base_url)
         self.has_content = False
         self.must_open = False
 
@@ -59,6 +68,7 @@ class ChunkEncoder:
                 text = delta.text
                 if delta.message_id != self._message_id:
                     text = self._turn_to(delta.message_id, out, text)
+                self._length += len(text)
                 out.append(self._text + orjson.dumps(text) + self._choice_end)
             elif kind == "reasoning_delta":
                 thought = event.reasoning_delta
@@ -83,7 +93,9 @@ class ChunkEncoder:
         if not self.has_content:
             self._begin(out)
         before, self._message_id = self._message_id, message_id
-        return SEPARATOR + text if before else text
+        text = SEPARATOR + text if before else text
+        self._offsets.setdefault(message_id, self._length + (len(SEPARATOR) if before else 0))
+        return text
 
     def _think_of(self, message_id: str, out: list[bytes], text: str) -> str:
         """The first thought of another message; the same."""
@@ -104,6 +116,10 @@ class ChunkEncoder:
             args = event.tool_call_args
             index = self._call_indexes[args.tool_call_id]
             self._append_call(out, {"index": index, "function": {"arguments": args.delta}})
+        elif kind == "citation":
+            annotation = self._annotator.annotate(event.citation, self._offsets.get(event.citation.message_id, 0))
+            if annotation is not None:
+                out.append(self._choice + b'"annotations":[' + orjson.dumps(annotation) + b"]" + self._choice_end)
         elif kind == "usage_reported":
             self._usage.add(event.usage_reported)
         elif kind == "message_replaced":
@@ -127,6 +143,7 @@ class ChunkEncoder:
             raise DormouseError(ErrorReason.ERROR_REASON_STREAM_BROKEN, message)
         if replaced.text:
             text = self._turn_to(replaced.message_id, out, replaced.text)
+            self._length += len(text)
             out.append(self._text + orjson.dumps(text) + self._choice_end)
 
     def _finish(self, event: RunEvent, out: list[bytes]) -> None:

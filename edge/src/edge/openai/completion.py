@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from dormouse.agent.v1.run_event_pb2 import CancelCause, FinishReason, RunEvent, UsageReported
+from dormouse.agent.v1.run_event_pb2 import CancelCause, Citation, FinishReason, RunEvent, UsageReported
 
 from edge.errors import ApiError, internal_error
+
+from .annotations import Annotator
 
 FINISH_REASONS: Final = {
     FinishReason.FINISH_REASON_STOP: "stop",
@@ -62,7 +64,10 @@ def _ended(message: str, code: str) -> ApiError:
 class CompletionCollector:
     """Collects the events of one run into a `chat.completion` object."""
 
-    def __init__(self) -> None:
+    def __init__(self, base_url: str = "") -> None:
+        """base_url: of this API, for links to what is cited; empty: they are paths."""
+        self._base_url = base_url
+        self._citations: list[Citation] = []
         self._texts: dict[str, list[str]] = {}
         self._reasoning: dict[str, list[str]] = {}
         self._calls: dict[str, dict[str, Any]] = {}
@@ -78,7 +83,11 @@ class CompletionCollector:
             elif kind == "reasoning_delta":
                 self._reasoning.setdefault(event.reasoning_delta.message_id, []).append(event.reasoning_delta.text)
             elif kind == "message_replaced":
-                self._texts[event.message_replaced.message_id] = [event.message_replaced.text]
+                replaced = event.message_replaced
+                self._texts[replaced.message_id] = [replaced.text]
+                self._citations = [cited for cited in self._citations if cited.message_id != replaced.message_id]
+            elif kind == "citation":
+                self._citations.append(event.citation)
             elif kind == "tool_call_started" and event.tool_call_started.at_client:
                 call = event.tool_call_started
                 self._calls[call.tool_call_id] = {
@@ -105,6 +114,8 @@ class CompletionCollector:
             "content": None if self._calls and not text else text,
             "refusal": None,
         }
+        if annotations := self._annotations():
+            message["annotations"] = annotations
         if self._reasoning:
             message["reasoning_content"] = _joined(self._reasoning)
         if self._calls:
@@ -117,6 +128,17 @@ class CompletionCollector:
             "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason}],
             "usage": self._usage.to_json(),
         }
+
+    def _annotations(self) -> list[dict[str, Any]]:
+        offsets: dict[str, int] = {}
+        length = 0
+        for message_id, pieces in self._texts.items():
+            if text := "".join(pieces):
+                offsets[message_id] = length
+                length += len(text) + len(SEPARATOR)
+        annotator = Annotator(self._base_url)
+        made = (annotator.annotate(cited, offsets.get(cited.message_id, 0)) for cited in self._citations)
+        return [annotation for annotation in made if annotation is not None]
 
 
 def _joined(texts: Mapping[str, Sequence[str]]) -> str:

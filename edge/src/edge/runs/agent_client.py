@@ -25,17 +25,30 @@ TOOLS_SCOPES = ("tools",)
 TOOLS_TTL_S = 700
 """A little longer than a call of Execute lasts: the next call brings the next token."""
 
+DOCUMENTS_METADATA = "x-dormouse-documents"
+DOCUMENTS_AUDIENCE = "embed_fn"
+DOCUMENTS_SCOPES = ("documents:read",)
+
 
 class AgentClient:
     """Calls AgentService with a service token of the run's tenant and user.
 
-    with_tools: agents get a token for tool_fn, too, to call tools with on the user's behalf.
+    with_tools: agents get a token for tool_fn, too, to call tools with on the user's behalf. with_documents: and one
+    for embed_fn, which tools read the tenant's documents with.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, issuer: TokenIssuer, *, with_tools: bool = False) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        issuer: TokenIssuer,
+        *,
+        with_tools: bool = False,
+        with_documents: bool = False,
+    ) -> None:
         self._stub = AgentServiceStub(channel)
         self._issuer = issuer
         self._with_tools = with_tools
+        self._with_documents = with_documents
 
     async def execute(self, own: Ownership, request: ExecuteRequest) -> AsyncGenerator[Sequence[RunEvent], None]:
         """The events of one Execute, those together that were sent together. Closing the generator cancels the call.
@@ -45,7 +58,9 @@ class AgentClient:
         token = self._issuer.mint(audience=AUDIENCE, tenant=own.tenant, user=own.user, run_id=own.run_id)
         metadata = call_metadata(token, own.request_id)
         if self._with_tools:
-            metadata += ((TOOLS_METADATA, self._token_for_tools(own)),)
+            metadata += ((TOOLS_METADATA, self._token(own, TOOLS_AUDIENCE, TOOLS_SCOPES)),)
+        if self._with_tools and self._with_documents:
+            metadata += ((DOCUMENTS_METADATA, self._token(own, DOCUMENTS_AUDIENCE, DOCUMENTS_SCOPES)),)
         call = self._stub.Execute(request, timeout=EXECUTE_TIMEOUT_S, metadata=metadata)
         try:
             async for response in call:
@@ -55,12 +70,12 @@ class AgentClient:
         finally:
             call.cancel()
 
-    def _token_for_tools(self, own: Ownership) -> str:
+    def _token(self, own: Ownership, audience: str, scopes: Sequence[str]) -> str:
         return self._issuer.mint(
-            audience=TOOLS_AUDIENCE,
+            audience=audience,
             tenant=own.tenant,
             user=own.user,
-            scopes=TOOLS_SCOPES,
+            scopes=scopes,
             run_id=own.run_id,
             ttl_s=TOOLS_TTL_S,
         )

@@ -8,6 +8,7 @@ CHECKED = frozenset(
         "step_finished",
         "message_started",
         "message_finished",
+        "citation",
         "tool_call_started",
         "tool_call_args",
         "tool_call_finished",
@@ -73,6 +74,9 @@ def _key(event: RunEvent, kind: str) -> str:
             return f"m:{event.message_started.message_id}"
         case "message_finished":
             return f"M:{event.message_finished.message_id}"
+        case "citation":
+            cited = event.citation
+            return f"k:{cited.message_id}:{cited.start}:{cited.end}:{cited.source.label}:{cited.source.chunk_id}"
         case "tool_call_started":
             return f"c:{event.tool_call_started.tool_call_id}"
         case "tool_call_finished":
