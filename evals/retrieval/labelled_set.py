@@ -61,7 +61,9 @@ def read_questions() -> list[Question]:
 
 def _question(line: dict[str, object]) -> Question:
     match line:
-        case {"id": str(number), "kind": str(kind), "question": str(text), "answers": list(answers), **rest} if not rest:
+        case {"id": str(number), "kind": str(kind), "question": str(text), "answers": list(answers), **rest} if (
+            not rest
+        ):
             return Question(number, Kind(kind), text, tuple(Answer(**answer) for answer in answers))
     raise ValueError(f"not a question: {line}")
 
