@@ -26,7 +26,7 @@ TIMEOUT_S = 240
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 # One process each; together they take as long as the longer one. Within one, ids from answers go into later requests.
-_FIRST = "runAgentAgUi|getModel|createRun|getRun|getRunTrace|resumeRun|streamRunEvents|cancelRun|listRuns"
+_FIRST = "runAgentAgUi|getModel|createRun|getRun|getRunTrace|resumeRun|streamRunEvents|cancelRun|listRuns|search|listFiles"
 SHARES = (rf"^({_FIRST})$", rf"^(?!({_FIRST})$)")
 WRITING: dict[str, Any] = {
     "agent": "canvas", "input": {"messages": [{"role": "user", "content": "Write a note about owls in Markdown."}]},
@@ -34,12 +34,13 @@ WRITING: dict[str, Any] = {
 
 
 @pytest.fixture
-async def instant(fleet: Fleet) -> Platform:
+async def instant(fleet: Fleet, tmp_path: Path) -> Platform:
     """A platform whose model takes no time."""
     model_server: ModelServer = await fleet.model_server(ttft_ms=0, token_ms=0, tokens=3)
     agent_fn = await fleet.agent_fn(model_server)
     embed_fn = await fleet.embed_fn(model_server)
-    return Platform(model_server, agent_fn, await fleet.edge(agent_fn, embed=embed_fn))
+    edge = await fleet.edge(agent_fn, embed=embed_fn, env={"DORMOUSE_FILES": str(tmp_path / "files")})
+    return Platform(model_server, agent_fn, edge)
 
 
 async def test_no_request_that_can_be_made_up_breaks_the_api_or_its_word(
@@ -52,6 +53,8 @@ async def test_no_request_that_can_be_made_up_breaks_the_api_or_its_word(
         "THREAD_OF_ANOTHER_TENANT": others.thread,
         "OWN_ARTIFACT": own.artifact,
         "ARTIFACT_OF_ANOTHER_TENANT": others.artifact,
+        "OWN_FILE": own.file,
+        "FILE_OF_ANOTHER_TENANT": others.file,
     }
     async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as tasks:
         shares = [tasks.create_task(_schemathesis(instant, tenant, share, names, tmp_path)) for share in SHARES]
@@ -69,11 +72,12 @@ async def test_no_request_that_can_be_made_up_breaks_the_api_or_its_word(
 
 @dataclass(frozen=True, slots=True)
 class _Belongings:
-    """A run that has ended, the thread it was on, and what it wrote there."""
+    """A run that has ended, the thread it was on, what it wrote there, and a file."""
 
     run: str
     thread: str
     artifact: str
+    file: str
 
 
 async def _belongings(platform: Platform, tenant: Tenant) -> _Belongings:
@@ -81,7 +85,9 @@ async def _belongings(platform: Platform, tenant: Tenant) -> _Belongings:
         thread = (await http.post("/v1/threads")).json()["id"]
         run = await http.post(f"/v1/threads/{thread}/runs", json=WRITING)
         (artifact,) = (await http.get("/v1/artifacts")).json()["data"]
-        return _Belongings(run.headers["x-dormouse-run-id"], thread, artifact["id"])
+        file = (await http.post("/v1/files", files={"file": ("owls.md", b"# Owls\n\nThey hunt at night.\n")})).json()
+        await http.get(f"/v1/files/{file['id']}/events")
+        return _Belongings(run.headers["x-dormouse-run-id"], thread, artifact["id"], file["id"])
 
 
 async def _schemathesis(platform: Platform, tenant: Tenant, share: str, names: dict[str, str], folder: Path) -> str:

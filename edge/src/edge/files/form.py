@@ -14,6 +14,7 @@ HEADERS: Final = 16
 HEADER_BYTES: Final = 8 * 1024
 
 _FILE: Final = "file"
+_WANTED: Final = ("purpose", "metadata")
 
 
 class UploadForm:
@@ -31,7 +32,7 @@ class UploadForm:
                 code="unsupported_media_type",
             )
         self.fields: dict[str, str] = {}
-        """The fields so far, by name."""
+        """The fields so far, by name; those that mean nothing here are passed over."""
         self.file_name: bytes | None = None
         """What the client calls the file. None until the file has begun."""
         self.is_complete = False
@@ -42,6 +43,7 @@ class UploadForm:
         self._value = b""
         self._name = ""
         self._is_file = False
+        self._is_wanted = False
         self._field = bytearray()
         try:
             self._parser = MultipartParser(
@@ -76,7 +78,7 @@ class UploadForm:
     def _part_begin(self) -> None:
         self._part = {}
         self._header = self._value = b""
-        self._name, self._is_file = "", False
+        self._name, self._is_file, self._is_wanted = "", False, False
         self._field.clear()
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
@@ -93,9 +95,10 @@ class UploadForm:
         kind, options = parse_options_header(self._part.get(b"content-disposition", b"").decode("latin-1"))
         if kind != b"form-data" or b"name" not in options:
             raise invalid_argument("A part of the form has no name.")
-        self._name = _text(options[b"name"], "name")
+        self._name = options[b"name"].decode(errors="replace")
         if self._name != _FILE:
-            if len(self.fields) >= FIELDS:
+            self._is_wanted = self._name.startswith(_WANTED)
+            if self._is_wanted and len(self.fields) >= FIELDS:
                 raise invalid_argument(f"The form has more than {FIELDS} fields.")
             return
         if self.file_name is not None:
@@ -107,12 +110,14 @@ class UploadForm:
         if self._is_file:
             self._pieces.append(data[start:end])
             return
+        if not self._is_wanted:
+            return
         self._field += data[start:end]
         if len(self._field) > FIELD_BYTES:
             raise invalid_argument(f"`{self._name[:64]}` is longer than {FIELD_BYTES} bytes.", self._name[:64])
 
     def _part_end(self) -> None:
-        if not self._is_file:
+        if self._is_wanted:
             self.fields[self._name] = _text(bytes(self._field), self._name[:64])
 
     def _end(self) -> None:

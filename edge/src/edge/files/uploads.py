@@ -182,7 +182,7 @@ def _metadata(form: UploadForm) -> Mapping[str, str]:
         if not name.startswith("metadata"):
             continue
         match = _METADATA.fullmatch(name)
-        if match is None:
+        if match is None or not _is_storable(match[1]):
             raise invalid_argument(
                 "Metadata is given as `metadata[key]=value`, with a key of 1 to 64 characters.", name
             )
@@ -192,3 +192,7 @@ def _metadata(form: UploadForm) -> Mapping[str, str]:
     if len(found) > METADATA_PAIRS:
         raise invalid_argument(f"There are more than {METADATA_PAIRS} pairs of metadata.", "metadata")
     return found
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text
