@@ -43,8 +43,11 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
+    """`parent_step_id`: the step that it lies in, if any."""
+
     step_id: str
     name: str
+    parent_step_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +86,16 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStarted:
-    """`message_id` is empty where a plan asked for the call. `at_client`: the client has to run it."""
+    """`message_id` is empty where a plan asked for the call. `at_client`: the client has to run it.
+
+    `step_id`: the step that carries it out, where that has begun before.
+    """
 
     tool_call_id: str
     name: str
     message_id: str
     at_client: bool = False
+    step_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +163,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class UsageReported:
-    """The tokens of one model call. Durations by the model server's clock."""
+    """The tokens of one model call, made in a step. Durations by the model server's clock."""
 
     model: str
     prompt_tokens: int
@@ -165,6 +172,7 @@ class UsageReported:
     load_ns: int
     prompt_ns: int
     completion_ns: int
+    step_id: str
 
 
 @dataclass(frozen=True, slots=True)

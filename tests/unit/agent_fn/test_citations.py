@@ -78,6 +78,7 @@ def test_what_no_passage_supports_is_told_without_a_source(text: str) -> None:
         "Your lamp is 5 years old.",
         "It rains 12 mm in Rome.",
         "I have looked it up for you in all 3 documents, as you wanted.",
+        "That is all I have to go on: nobody has told me more than that about it, in 2026 or before.",
         "The passages do not say who founded the company in 1843.",
         "Does it cost 99 euros?",
         "Your options in 2026:",

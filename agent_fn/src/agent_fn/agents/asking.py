@@ -41,13 +41,14 @@ async def ask_json(
     messages: Sequence[Message],
     schema: Mapping[str, Any],
     max_tokens: int = _MOST_TOKENS,
+    parent_step_id: str = "",
 ) -> Answered:
     """Asks the run's model for an object that fits the schema, which is the model server's to enforce: check values.
 
     A model call each time: whoever asks looks into the run's state first. Errors: those of models.port.Model.
     """
     context.progress.begun = True
-    context.flow.put([StepStarted(step_id, step_name)])
+    context.flow.put([StepStarted(step_id, step_name, parent_step_id)])
     messages = with_calls_closed(messages)
     if context.model.capabilities and Capability.TOOLS not in context.model.capabilities:
         messages = with_tools(messages, ())
@@ -57,7 +58,7 @@ async def ask_json(
     for _ in range(_TRIES):
         text, completion = await _answer(context, messages, _options(context, schema, max_tokens))
         context.progress.tokens += completion.prompt_tokens + completion.completion_tokens
-        ending.append(_usage(context.model.name, completion))
+        ending.append(_usage(context.model.name, completion, step_id))
         value = _object(text)
         if value is not None:
             break
@@ -101,7 +102,7 @@ def _object(text: str) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _usage(model: str, completion: Completion) -> UsageReported:
+def _usage(model: str, completion: Completion, step_id: str) -> UsageReported:
     return UsageReported(
         model=model,
         prompt_tokens=completion.prompt_tokens,
@@ -110,4 +111,5 @@ def _usage(model: str, completion: Completion) -> UsageReported:
         load_ns=completion.load_ns,
         prompt_ns=completion.prompt_ns,
         completion_ns=completion.completion_ns,
+        step_id=step_id,
     )

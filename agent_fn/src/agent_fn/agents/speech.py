@@ -252,6 +252,7 @@ class Speech:
             load_ns=completion.load_ns,
             prompt_ns=completion.prompt_ns,
             completion_ns=completion.completion_ns,
+            step_id=self._step,
         )
         self._context.progress.tokens += usage.prompt_tokens + usage.completion_tokens
         return usage
@@ -259,7 +260,7 @@ class Speech:
     def _end_at_limit(self) -> tuple[Message, FinishReason]:
         told = self._continued
         spent = told.pieces + told.reasoning_pieces
-        usage = UsageReported(self._context.model.name, 0, spent, told.reasoning_pieces, 0, 0, 0)
+        usage = UsageReported(self._context.model.name, 0, spent, told.reasoning_pieces, 0, 0, 0, self._step)
         self._context.progress.tokens += spent
         self._flow.put([*self._citations(), MessageFinished(self._id), usage, StepFinished(self._step, STEP_NAME)])
         return self._message(), FinishReason.LENGTH

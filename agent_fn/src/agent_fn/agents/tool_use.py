@@ -71,10 +71,10 @@ def tell_calls(context: RunContext, calls: Sequence[ToolCall]) -> None:
         context.flow.put(events)
 
 
-def call_events(call: ToolCall, *, message_id: str, at_client: bool = False) -> tuple[Event, ...]:
+def call_events(call: ToolCall, *, message_id: str, at_client: bool = False, step_id: str = "") -> tuple[Event, ...]:
     """What tells of a call."""
     arguments = (ToolCallArgs(call["id"], call["arguments_json"]),) if call["arguments_json"] else ()
-    started = ToolCallStarted(call["id"], call["name"], message_id, at_client)
+    started = ToolCallStarted(call["id"], call["name"], message_id, at_client, step_id)
     return started, *arguments, ToolCallFinished(call["id"])
 
 

@@ -31,11 +31,12 @@ _LONG: Final = 8
 _TITLE: Final = 6
 _NAME: Final = re.compile(r"(?<=[^.!?:\s]\s)[^\W\d_a-zß-öø-ÿ][^\W\d_]+")
 _DIGIT: Final = re.compile(r"\d")
-# What speaks of the answer itself, or says that something is not known.
+# What speaks of the answer itself or of who gives it, or says that something is not known.
 _ASIDE: Final = re.compile(
     r"(?i)(?:i\b|i'm\b|let me\b|sorry\b|please\b|unfortunately\b|note that\b|here (?:is|are)\b|if you\b|would you\b"
     r"|according to the (?:documents|passages)\b.{0,12}$|ich\b|leider\b|bitte\b|hier (?:ist|sind)\b|wenn sie\b"
     r"|.*\b(?:not (?:say|tell|mention|state|specify|contain|include|found)|no information|nothing about|mentions? no)"
+    r"|(?-i:.*\bI (?:am|can|could|do|found|have|know|only)\b)"
     r"|.*\b(?:nicht (?:erwähnt|genannt|angegeben|gefunden)|keine (?:angabe|information)))"
 )
 

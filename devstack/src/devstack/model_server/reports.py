@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import orjson
 
+from devstack.model_server.quoting import quoted
 from devstack.model_server.understanding.earlier import Result
 
 _LONGEST_LINE = 600
@@ -48,6 +49,8 @@ def _told(result: Result, *, alone: bool) -> str:
         name = f"{name} ({shortened(said, 80)})"
     gave = "failed" if result.failed else "returned"
     content = result.content.strip() or "nothing"
+    if passages := quoted(content, " ".join(map(_plain, result.arguments.values()))):
+        return f"{name} found:\n\n{passages}"
     if "\n" in content:
         content = content if len(content) <= _LONGEST_BLOCK else content[:_LONGEST_BLOCK].rstrip() + "…"
         return f"{name} {gave}:\n\n" + "\n".join(f"> {line}".rstrip() for line in content.splitlines())

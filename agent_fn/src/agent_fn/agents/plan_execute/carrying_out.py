@@ -146,7 +146,8 @@ class Wave:
             arguments_json=orjson.dumps(arguments).decode(),
         )
         self._calls[recorded.step.id] = call
-        context.flow.put([*(answered.ending if answered is not None else ()), *call_events(call, message_id="")])
+        told_call = call_events(call, message_id="", step_id=self._step_id(recorded))
+        context.flow.put([*(answered.ending if answered is not None else ()), *told_call])
 
     async def _arguments(self, recorded: RecordedStep, tool: ToolDescription) -> Answered | None:
         """None for a tool that takes none. A schema that the model server cannot enforce is only shown to the model."""
@@ -159,7 +160,12 @@ class Wave:
             known = self._known(recorded, tight)
             messages = prompts.arguments(self._conversation, tool.definition, recorded.step.task, known)
             return ask_json(
-                self._context, step_id=step_id, step_name="tool selection", messages=messages, schema=schema
+                self._context,
+                step_id=step_id,
+                step_name="tool selection",
+                messages=messages,
+                schema=schema,
+                parent_step_id=self._step_id(recorded),
             )
 
         try:
@@ -177,6 +183,7 @@ class Wave:
                 step_name="reasoning",
                 messages=prompts.thought(self._conversation, recorded.step.task, self._known(recorded, tight)),
                 schema=prompts.THOUGHT_SCHEMA,
+                parent_step_id=self._step_id(recorded),
             )
 
         answered = await prompts.asked_in_room(ask)
@@ -233,10 +240,13 @@ class Wave:
         return None if known is None else known.call
 
     def _started(self, recorded: RecordedStep) -> StepStarted:
-        return StepStarted(f"{self._context.run_id}.{recorded.key}.step", f"step {recorded.step.id}")
+        return StepStarted(self._step_id(recorded), f"step {recorded.step.id}")
 
     def _finished(self, recorded: RecordedStep) -> StepFinished:
-        return StepFinished(f"{self._context.run_id}.{recorded.key}.step", f"step {recorded.step.id}")
+        return StepFinished(self._step_id(recorded), f"step {recorded.step.id}")
+
+    def _step_id(self, recorded: RecordedStep) -> str:
+        return f"{self._context.run_id}.{recorded.key}.step"
 
 
 class _Observed:

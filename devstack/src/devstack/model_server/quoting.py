@@ -1,0 +1,34 @@
+"""Quotes passages that stand behind labels, "[1] where it stands" and the passage below it, each with its label."""
+
+from __future__ import annotations
+
+import re
+
+from devstack.model_server.words import sentences, stems
+
+_PASSAGE = re.compile(r"^\[(\d{1,4})\] [^\n]*\n((?:(?!\[\d{1,4}\] |===)[^\n]*(?:\n|$))+)", re.MULTILINE)
+_MOST = 3
+_LONGEST = 400
+
+
+def quoted(content: str, about: str) -> str:
+    """A bullet for each of the up to three sentences that share the most words with `about`; "" without passages.
+
+    Where none shares any it is the beginning of each passage.
+    """
+    asked = stems(about)
+    found = [
+        (len(asked & stems(sentence)), sentence, label)
+        for label, passage in _PASSAGE.findall(content)
+        for sentence in sentences(passage)
+        if len(sentence) <= _LONGEST and stems(sentence)
+    ]
+    # The sort is stable: of equal ones the first.
+    best = sorted((each for each in found if each[0]), key=lambda each: -each[0])
+    if not best:
+        first: dict[str, tuple[int, str, str]] = {}
+        for each in found:
+            first.setdefault(each[2], each)
+        best = list(first.values())
+    lines = dict.fromkeys(f"- {sentence} [{label}]" for _, sentence, label in best[:_MOST])
+    return "\n".join(lines)
