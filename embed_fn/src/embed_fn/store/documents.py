@@ -21,6 +21,7 @@ from embed_fn import errors
 from embed_fn.postgres import Postgres
 from embed_fn.store.beginning import begin
 from embed_fn.store.clearing import Clearing
+from embed_fn.store.lacking import OF_DOCUMENT, lacking
 from embed_fn.store.page_tokens import page_token, read_page_token
 from embed_fn.store.passages import ChunkId, merged, passage_from
 from embed_fn.store.records import (
@@ -64,15 +65,6 @@ _ADD_CHUNKS = """
 _COUNT_CHUNKS = """
     update documents set chunk_count = chunk_count + %(added)s, changed_at = now()
     where tenant_id = %(tenant)s and number = %(document)s returning chunk_count
-"""
-_UNEMBEDDED = """
-    select c.key, c.number, c.text, c.headings from chunks c
-    where c.tenant_id = %(tenant)s and c.number > %(after)s
-        and c.document = (select number from documents where tenant_id = %(tenant)s and id = %(id)s)
-        and not exists (
-            select from embeddings e where e.tenant_id = %(tenant)s and e.chunk = c.key and e.model = %(model)s
-        )
-    order by c.number limit %(limit)s
 """
 _ADD_EMBEDDINGS = """
     insert into embeddings (tenant_id, chunk, model, document, vector)
@@ -189,13 +181,12 @@ class DocumentStore:
 
         Empty: none is missing there.
         """
-        values = {"tenant": tenant, "id": storable(document_id), "model": model.id, "limit": limit, "after": after}
+        values = {"tenant": tenant, "id": storable(document_id), "model": model.id}
 
         async def work(connection: "Connection") -> Sequence[Unembedded]:
-            rows = await (await connection.execute(_UNEMBEDDED, values)).fetchall()
-            return [Unembedded(row["key"], row["number"], row["text"], tuple(row["headings"])) for row in rows]
+            return await lacking(connection, OF_DOCUMENT, values, after, limit)
 
-        return await self._transactions.run(tenant, work)
+        return await self._transactions.run(tenant, work, timeout_s=WRITE_S)
 
     async def add_embeddings(self, tenant: str, model: Model, embeddings: Sequence[NewEmbedding]) -> None:
         """Stores at most LARGEST_BATCH; those that are stored stay; those of passages that have gone are dropped.

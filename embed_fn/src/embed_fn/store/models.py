@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from embed_fn import errors
 from embed_fn.postgres import Postgres
+from embed_fn.store.lacking import OF_TENANT, lacking
 from embed_fn.store.records import Model, ReindexProgress, Unembedded
 from embed_fn.store.rows import model_from, storable
 from embed_fn.store.transactions import WRITE_S, Transactions
@@ -39,13 +40,6 @@ _PROGRESS: Final = f"""
         select count(*) from embeddings
         where tenant_id = %(tenant)s and model = %(model)s and document not in {_NOT_READY}
     ) as done
-"""  # noqa: S608
-_UNEMBEDDED: Final = f"""
-    select c.key, c.number, c.text, c.headings from chunks c
-    where c.tenant_id = %(tenant)s and c.key > %(after)s and c.document not in {_NOT_READY} and not exists (
-        select from embeddings e where e.tenant_id = %(tenant)s and e.chunk = c.key and e.model = %(model)s
-    )
-    order by c.key limit %(limit)s
 """  # noqa: S608
 _LOCK: Final = "select model from libraries where tenant_id = %(tenant)s for update"
 _SWITCH: Final = "update libraries set model = %(model)s where tenant_id = %(tenant)s"
@@ -102,11 +96,10 @@ class ModelStore:
 
     async def unembedded(self, tenant: str, model: Model, limit: int, *, after: int = 0) -> Sequence[Unembedded]:
         """Passages of ready documents without this model's embedding, by key, from behind the key `after`."""
-        values = {"tenant": tenant, "model": model.id, "limit": limit, "after": after}
+        values = {"tenant": tenant, "model": model.id}
 
         async def work(connection: "Connection") -> Sequence[Unembedded]:
-            rows = await (await connection.execute(_UNEMBEDDED, values)).fetchall()
-            return [Unembedded(row["key"], row["number"], row["text"], tuple(row["headings"])) for row in rows]
+            return await lacking(connection, OF_TENANT, values, after, limit)
 
         return await self._transactions.run(tenant, work, timeout_s=WRITE_S)
 
