@@ -108,6 +108,36 @@ def test_a_run_with_tools_is_a_tree_of_all_it_did() -> None:
     assert totals.first_token_ms == 30
 
 
+def test_steps_that_run_side_by_side_keep_apart_what_is_theirs() -> None:
+    def asked(name: str, tokens: int) -> list[Any]:
+        inside = f"{name}.arguments"
+        usage = pb.UsageReported(model="m", prompt_tokens=tokens, step_id=inside)
+        told = call(name, "math", "{}", message_id="")
+        told[0].step_id = f"{name}.step"
+        return [usage, pb.StepFinished(step_id=inside), *told]
+
+    def begun(name: str) -> list[pb.StepStarted]:
+        outer = pb.StepStarted(step_id=f"{name}.step", name=name)
+        return [outer, pb.StepStarted(step_id=f"{name}.arguments", name="arguments", parent_step_id=f"{name}.step")]
+
+    trace = traced(
+        started(),
+        *begun("s1"), *begun("s2"), *asked("s1", 1), *asked("s2", 2),
+        result("s1"), pb.StepFinished(step_id="s1.step"),
+        result("s2"), pb.StepFinished(step_id="s2.step"),
+        finished(),
+    )  # fmt: skip
+    attempt = trace.root.children[0]
+    assert [shape(step) for step in attempt.children] == [
+        ("step s1", ["step arguments", "tool_call s1"]),
+        ("step s2", ["step arguments", "tool_call s2"]),
+    ]
+    for number, step in enumerate(attempt.children, 1):
+        arguments, tool_call = step.children
+        assert [used["prompt_tokens"] for used in arguments.facts["model_calls"]] == [number]
+        assert step.ended_ms == (tool_call.ended_ms or 0) + 10
+
+
 @pytest.mark.parametrize("length", range(1, len(REACT) + 1))
 def test_a_run_can_be_looked_into_at_every_moment(length: int) -> None:
     trace = traced(*REACT[:length])

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import jsonpatch
 import orjson
-from dormouse.agent.v1.run_event_pb2 import ActivityKind, Interrupt, RunEvent
+from dormouse.agent.v1.run_event_pb2 import ActivityKind, Interrupt, RunEvent, StepFinished
 from jsonpointer import JsonPointerException
 
 from edge.errors import meaning_of
@@ -62,6 +62,7 @@ class _Call:
 
     span: Span
     asked_in: Span
+    step_id: str
     arguments: list[str] = field(default_factory=list)
 
 
@@ -104,7 +105,8 @@ class _Fold:
         self._root = Span("run", "", "", 0, 0)
         self._attempt = self._root
         self._attempts = 0
-        self._steps: list[Span] = []
+        self._steps: dict[str, Span] = {}
+        self._lies_in: dict[str, str] = {}
         self._speeches: dict[str, _Speech] = {}
         self._calls: dict[str, _Call] = {}
         self._questions: list[Span] = []
@@ -140,7 +142,11 @@ class _Fold:
 
     @property
     def _inner(self) -> Span:
-        return self._steps[-1] if self._steps else self._attempt
+        """Where something happens that does not say where."""
+        return next(reversed(self._steps.values()), self._attempt)
+
+    def _step(self, step_id: str) -> Span:
+        return self._steps.get(step_id) or self._inner
 
     def _open(self, parent: Span, kind: str, span_id: str, name: str, **facts: Any) -> Span:
         span = Span(kind, span_id, name, self._seq, self._now, facts=facts)
@@ -157,7 +163,7 @@ class _Fold:
             if speech.span.ended_ms is None:
                 speech.span.ended_ms = self._now
                 speech.span.facts["broken_off"] = True
-        for step in self._steps:
+        for step in self._steps.values():
             if step.ended_ms is None:
                 step.ended_ms = self._now
                 step.facts["broken_off"] = True
@@ -168,9 +174,9 @@ class _Fold:
         """Another attempt: in the steps that were open, with the messages that were not complete."""
         self._end_attempt()
         self._begin_attempt()
-        open_steps, self._steps = self._steps, []
-        for step in open_steps:
-            self._steps.append(self._open(self._inner, "step", step.id, step.name, continued=True))
+        open_steps, self._steps = self._steps, {}
+        for step in open_steps.values():
+            self._open_step(step.id, step.name, continued=True)
 
     def _on_run_started(self, started: Any) -> None:
         self._root = Span("run", started.run_id, started.agent_id, self._seq, self._now)
@@ -209,17 +215,20 @@ class _Fold:
             question.ended_ms = self._now
 
     def _on_step_started(self, step: Any) -> None:
-        if all(other.id != step.step_id for other in self._steps):
-            self._steps.append(self._open(self._inner, "step", step.step_id, step.name))
+        if step.step_id not in self._steps:
+            self._lies_in[step.step_id] = step.parent_step_id
+            self._open_step(step.step_id, step.name)
+
+    def _open_step(self, step_id: str, name: str, **facts: Any) -> None:
+        around = self._steps.get(self._lies_in[step_id], self._attempt)
+        self._steps[step_id] = self._open(around, "step", step_id, name, **facts)
 
     def _on_step_finished(self, step: Any) -> None:
         """Steps that lie inside of it and were left open end with it."""
-        if any(other.id == step.step_id for other in self._steps):
-            while self._steps:
-                last = self._steps.pop()
-                last.ended_ms = self._now
-                if last.id == step.step_id:
-                    return
+        if (span := self._steps.pop(step.step_id, None)) is not None:
+            span.ended_ms = self._now
+            for inner in [name for name in self._steps if self._lies_in[name] == step.step_id]:
+                self._on_step_finished(StepFinished(step_id=inner))
 
     def _speech(self, message_id: str) -> _Speech:
         speech = self._speeches.get(message_id)
@@ -273,7 +282,7 @@ class _Fold:
         self._totals.tool_calls += 1
         facts = {"message_id": call.message_id or None, "at_client": call.at_client}
         span = Span("tool_call", call.tool_call_id, call.name, self._seq, self._now, facts=facts)
-        self._calls[call.tool_call_id] = _Call(span, self._inner)
+        self._calls[call.tool_call_id] = _Call(span, self._step(call.step_id), call.step_id)
 
     def _on_tool_call_args(self, args: Any) -> None:
         if call := self._calls.get(args.tool_call_id):
@@ -284,14 +293,14 @@ class _Fold:
             call.span.started_ms = self._now  # it is known what to do, from now on
 
     def _on_tool_result(self, result: Any) -> None:
-        """The call is told where it was carried out: in the step that is open now."""
+        """The call is told where it was carried out: in its step, or in the one that is open now."""
         call = self._calls.pop(result.tool_call_id, None)
         if call is None:
             return
-        span = call.span
+        span, step = call.span, self._step(call.step_id)
         span.ended_ms = self._now
-        if self._inner.started_ms > span.started_ms:
-            span.started_ms = self._inner.started_ms
+        if step.started_ms > span.started_ms:
+            span.started_ms = step.started_ms
         span.facts["result"] = {
             "content": result.content,
             "size": len(result.content),
@@ -302,7 +311,7 @@ class _Fold:
         }
         self._totals.tool_errors += result.is_error
         self._totals.tool_ms += result.duration_ms
-        self._settle(call, self._inner)
+        self._settle(call, step)
 
     def _settle(self, call: _Call, parent: Span) -> None:
         text = "".join(call.arguments)
@@ -337,7 +346,7 @@ class _Fold:
         totals.prompt_tokens += used.prompt_tokens
         totals.completion_tokens += used.completion_tokens
         totals.reasoning_tokens += used.reasoning_tokens
-        self._inner.facts.setdefault("model_calls", []).append(
+        self._step(used.step_id).facts.setdefault("model_calls", []).append(
             {
                 "model": used.model,
                 "prompt_tokens": used.prompt_tokens,

@@ -493,25 +493,29 @@ Global___RunResumed: _TypeAlias = RunResumed  # noqa: Y015
 
 @_typing.final
 class StepStarted(_message.Message):
-    """Steps nest by their order: a step that starts while another is open lies inside it."""
+    """Steps may run side by side."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     STEP_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
+    PARENT_STEP_ID_FIELD_NUMBER: _builtins.int
     step_id: _builtins.str
     """Unique within the run, and the same again when a new attempt repeats the step."""
     name: _builtins.str
     """For people and programs, for instance "model" or "plan"."""
+    parent_step_id: _builtins.str
+    """The step that it lies in. Empty: none."""
     def __init__(
         self,
         *,
         step_id: _builtins.str = ...,
         name: _builtins.str = ...,
+        parent_step_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "step_id", b"step_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "parent_step_id", b"parent_step_id", "step_id", b"step_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -701,12 +705,15 @@ class ToolCallStarted(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
     AT_CLIENT_FIELD_NUMBER: _builtins.int
+    STEP_ID_FIELD_NUMBER: _builtins.int
     tool_call_id: _builtins.str
     name: _builtins.str
     message_id: _builtins.str
     """The assistant message that asked for it. Empty: a plan did."""
     at_client: _builtins.bool
     """The client has to run it."""
+    step_id: _builtins.str
+    """The step that carries it out, where that has begun before the call. Empty: the step that is open at its result."""
     def __init__(
         self,
         *,
@@ -714,10 +721,11 @@ class ToolCallStarted(_message.Message):
         name: _builtins.str = ...,
         message_id: _builtins.str = ...,
         at_client: _builtins.bool = ...,
+        step_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_client", b"at_client", "message_id", b"message_id", "name", b"name", "tool_call_id", b"tool_call_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_client", b"at_client", "message_id", b"message_id", "name", b"name", "step_id", b"step_id", "tool_call_id", b"tool_call_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -946,6 +954,7 @@ class UsageReported(_message.Message):
     LOAD_NS_FIELD_NUMBER: _builtins.int
     PROMPT_NS_FIELD_NUMBER: _builtins.int
     COMPLETION_NS_FIELD_NUMBER: _builtins.int
+    STEP_ID_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     prompt_tokens: _builtins.int
     completion_tokens: _builtins.int
@@ -955,6 +964,8 @@ class UsageReported(_message.Message):
     """The model server's own clock."""
     prompt_ns: _builtins.int
     completion_ns: _builtins.int
+    step_id: _builtins.str
+    """The step that asked the model. Empty: the one that began last."""
     def __init__(
         self,
         *,
@@ -965,10 +976,11 @@ class UsageReported(_message.Message):
         load_ns: _builtins.int = ...,
         prompt_ns: _builtins.int = ...,
         completion_ns: _builtins.int = ...,
+        step_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_ns", b"completion_ns", "completion_tokens", b"completion_tokens", "load_ns", b"load_ns", "model", b"model", "prompt_ns", b"prompt_ns", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_ns", b"completion_ns", "completion_tokens", b"completion_tokens", "load_ns", b"load_ns", "model", b"model", "prompt_ns", b"prompt_ns", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens", "step_id", b"step_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
