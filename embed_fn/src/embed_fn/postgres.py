@@ -5,6 +5,7 @@ psycopg takes a third of a second to import, which neither the start nor an embe
 
 import asyncio
 import importlib
+from contextvars import Context
 from typing import TYPE_CHECKING, Final
 
 from dormouse.common.v1 import error_pb2
@@ -48,7 +49,7 @@ class Postgres:
 
     def _load(self) -> "asyncio.Task[Database]":
         if self._database is None:
-            self._database = self._loop.create_task(self._open())
+            self._database = self._loop.create_task(self._open(), context=Context())
         return self._database
 
     async def _open(self) -> "Database":

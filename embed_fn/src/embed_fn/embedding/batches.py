@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextvars import Context
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from dormouse.common.v1 import error_pb2
 from dormouse_runtime.errors import DormouseError
@@ -18,7 +18,7 @@ from embed_fn.embedding.queue import FairQueue, Waiting, estimated_tokens
 # About 64 MB of text. More comes only from callers who do not wait for answers.
 _MOST_WAITING_TOKENS: Final = 16 * 1024 * 1024
 
-Run = Callable[[Sequence[Waiting]], Awaitable[Sequence[Item]]]
+Run = Callable[[Sequence[Waiting]], Coroutine[Any, Any, Sequence[Item]]]
 """Embeds a batch: one item for each text, or an error for all."""
 
 
@@ -45,12 +45,13 @@ class Batches:
         if self._queue.size > _MOST_WAITING_TOKENS:
             raise errors.overloaded("Too many texts are waiting to be embedded; try again shortly.")
         loop = asyncio.get_running_loop()
+        context = copy_context()
         promises: list[asyncio.Future[Item]] = []
         for text in texts:
             promises.append(loop.create_future())
-            self._queue.put(tenant, Waiting(text, estimated_tokens(text), promises[-1]))
+            self._queue.put(tenant, Waiting(text, estimated_tokens(text), promises[-1], context))
         if self._worker is None or self._worker.done():
-            # In an empty context: batches belong to all who wait, so no one's deadline or trace may be theirs.
+            # In an empty context: it works for all who wait, so no one's deadline may be its own.
             self._worker = loop.create_task(self._work(), context=Context())
         try:
             return [await promise for promise in promises]
@@ -75,7 +76,8 @@ class Batches:
                 _fail(batch, _closed())
 
     async def _carry_out(self, batch: Sequence[Waiting]) -> None:
-        run = asyncio.ensure_future(self._run(batch))
+        # A batch is in the trace of the call whose text comes first in it: it can be in one only.
+        run = asyncio.create_task(self._run(batch), context=batch[0].context)
         wanted = len(batch)
 
         def left(promise: asyncio.Future[Item]) -> None:

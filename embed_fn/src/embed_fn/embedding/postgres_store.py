@@ -9,6 +9,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
 from dormouse_runtime.errors import DormouseError
@@ -81,10 +82,11 @@ class PostgresStore:
         self._waiting.update(entries)
         while len(self._waiting) > _MOST_WAITING:
             del self._waiting[next(iter(self._waiting))]
+        # In empty contexts: what is done for all has no call's deadline.
         if self._writer is None and self._waiting:
-            self._writer = asyncio.create_task(self._write())
+            self._writer = asyncio.create_task(self._write(), context=Context())
         if self._pruner is None:
-            self._pruner = asyncio.create_task(self._prune())
+            self._pruner = asyncio.create_task(self._prune(), context=Context())
 
     async def aclose(self) -> None:
         """Writes what waits, if that is quickly done."""

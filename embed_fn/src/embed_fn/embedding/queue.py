@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Final
 
 from embed_fn.embedding.port import Item
@@ -15,11 +16,15 @@ _BYTES_PER_TOKEN: Final = 4
 
 @dataclass(eq=False, slots=True)
 class Waiting:
-    """A text and the promise of its vector. size: estimated tokens. Cancelling the promise withdraws the text."""
+    """A text and the promise of its vector. size: estimated tokens. Cancelling the promise withdraws the text.
+
+    context: who asked, for the trace.
+    """
 
     text: str
     size: int
     promise: asyncio.Future[Item]
+    context: Context = field(default_factory=copy_context)
 
 
 def estimated_tokens(text: str) -> int:
