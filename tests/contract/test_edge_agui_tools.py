@@ -106,6 +106,15 @@ async def test_an_agent_asks_and_goes_on_with_what_people_say(http: httpx.AsyncC
     assert results(again) == results(told), "a resume that is sent again acts once and tells the same"
 
 
+async def test_who_holds_nothing_but_the_question_can_answer_it(http: httpx.AsyncClient) -> None:
+    front_end = FrontEnd(http, "asking")
+    asked = await front_end.run("Send it.")
+    front_end.messages = []
+    told = await front_end.run(resume=resume(asked, {"approved": True}, {"approved": True}))
+    assert len(results(told)) == 2
+    assert told[-1]["outcome"] == {"type": "success"}
+
+
 @pytest.mark.parametrize(
     ("payload", "answer"),
     [

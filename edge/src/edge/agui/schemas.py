@@ -204,7 +204,7 @@ class RunAgentInput(AguiSchema):
         min_length=1, max_length=200, description="The client's name for the run, echoed in its events."
     )
     messages: Annotated[list[AguiMessage], _without_unknown("role", ROLES)] = Field(
-        min_length=1, max_length=10_000, description="The whole conversation as the client holds it."
+        max_length=10_000, description="The whole conversation as the client holds it; may be empty beside `resume`."
     )
     tools: list[AguiTool] | None = Field(None, max_length=128, description="Tools that the client runs itself.")
     context: list[AguiContext] | None = Field(None, max_length=100, description="What the model is to know as well.")

@@ -124,5 +124,5 @@ EXAMPLE: Final[dict[str, Any]] = {
 TEXT_EXAMPLE: Final = (
     "run_8dYh2mPz0ZcA5kQw1nRtXvBg  completed  400 ms, first token after 45 ms, 14 + 9 tokens in 1 model call\n"
     "      0 ms  run chat  (400 ms)\n"
-    "        0 ms  attempt attempt 1  (400 ms)\n"
+    "        0 ms  attempt 1  (400 ms)\n"
 )

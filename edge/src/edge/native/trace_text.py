@@ -69,7 +69,8 @@ def _lines(span: Span, start_ms: int, depth: int) -> Iterator[str]:
     indent = "  " * depth
     marks = [word for word in ("continued", "broken_off", "replaced", "at_client") if span.facts.get(word)]
     facts = [_duration(span.duration_ms), *(mark.replace("_", " ") for mark in marks), *_tokens(span)]
-    yield f"{indent}{span.started_ms - start_ms:>7,} ms  {span.kind} {span.name}  ({', '.join(facts)})"
+    title = span.name if span.name.startswith(f"{span.kind} ") else f"{span.kind} {span.name}"
+    yield f"{indent}{span.started_ms - start_ms:>7,} ms  {title}  ({', '.join(facts)})"
     for note in _notes(span):
         yield f"{indent}              {note}"
     for child in span.children:
