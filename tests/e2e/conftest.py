@@ -32,6 +32,9 @@ async def agents(stack: Stack) -> AsyncIterator[Agents]:
         shop = await make_shop(stack.database.server.url(SUPERUSER))
         config = stack.folder / "tools.yaml"
         config.write_text(tools_config(providers.address))
-        tool_fn = await fleet.tool_fn(config=config, folder=FOLDER, env=tools_environment(shop))
+        embed_fn = await fleet.embed_fn(model_server)
+        tool_fn = await fleet.tool_fn(config=config, folder=FOLDER, embed=embed_fn, env=tools_environment(shop))
         agent_fn = await fleet.agent_fn(model_server, tools=tool_fn)
-        yield Agents(await fleet.edge(agent_fn, tools=tool_fn), model_server, providers)
+        files = {"DORMOUSE_FILES": str(stack.folder / "e2e_files")}
+        edge = await fleet.edge(agent_fn, tools=tool_fn, embed=embed_fn, env=files)
+        yield Agents(edge, model_server, providers)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
-from devstack.model_server.words import sentences, stems
+from devstack.model_server.words import sentences, stems, words
 
 _PASSAGE = re.compile(r"^\[(\d{1,4})\] [^\n]*\n((?:(?!\[\d{1,4}\] |===)[^\n]*(?:\n|$))+)", re.MULTILINE)
 _MOST = 3
 _LONGEST = 400
+# Less is a heading.
+_LEAST_WORDS = 3
 
 
 def quoted(content: str, about: str) -> str:
@@ -21,7 +23,7 @@ def quoted(content: str, about: str) -> str:
         (len(asked & stems(sentence)), sentence, label)
         for label, passage in _PASSAGE.findall(content)
         for sentence in sentences(passage)
-        if len(sentence) <= _LONGEST and stems(sentence)
+        if len(sentence) <= _LONGEST and len(words(sentence)) >= _LEAST_WORDS
     ]
     # The sort is stable: of equal ones the first.
     best = sorted((each for each in found if each[0]), key=lambda each: -each[0])

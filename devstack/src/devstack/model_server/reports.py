@@ -18,17 +18,17 @@ def report(request: str, results: Sequence[Result]) -> str:
     """Says what was asked and quotes what each call gave, errors as such."""
     asked = shortened(request, 160)
     end = "" if asked.endswith(("?", "!", ".", "…")) else "."
-    told = findings(results)
+    told = findings(results, request)
     return (
         f"You asked: “{asked}”{end}{_gap(told)}{told}{_gap(told)}"
         "That is all I have to go on: I am a development model and only repeat what the tools say."
     )
 
 
-def findings(results: Sequence[Result]) -> str:
-    """What each call gave: a sentence each, or a block where it has several lines."""
+def findings(results: Sequence[Result], request: str = "") -> str:
+    """What each call gave: a sentence each, or a block where it has several lines; of passages what fits `request`."""
     counts = Counter(result.tool for result in results)
-    told = [_told(result, alone=counts[result.tool] == 1) for result in results]
+    told = [_told(result, request, alone=counts[result.tool] == 1) for result in results]
     return ("\n\n" if any("\n" in text for text in told) else " ").join(told)
 
 
@@ -42,14 +42,14 @@ def _gap(told: str) -> str:
     return "\n\n" if "\n" in told else " "
 
 
-def _told(result: Result, *, alone: bool) -> str:
+def _told(result: Result, request: str, *, alone: bool) -> str:
     name = result.tool or "The tool"
     if not alone and result.arguments:
         said = ", ".join(f"{key} {_plain(value)}" for key, value in result.arguments.items())
         name = f"{name} ({shortened(said, 80)})"
     gave = "failed" if result.failed else "returned"
     content = result.content.strip() or "nothing"
-    if passages := quoted(content, " ".join(map(_plain, result.arguments.values()))):
+    if passages := quoted(content, " ".join((request, *map(_plain, result.arguments.values())))):
         return f"{name} found:\n\n{passages}"
     if "\n" in content:
         content = content if len(content) <= _LONGEST_BLOCK else content[:_LONGEST_BLOCK].rstrip() + "…"
