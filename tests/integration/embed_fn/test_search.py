@@ -199,6 +199,8 @@ async def test_only_whole_documents_are_found_and_all_of_one_at_once(
     assert texts_of(await finder.find(tenant, "apples grow on trees")) == ["a first document"]
     for way in Way:
         assert len(await finder.nearest(tenant, FRUIT[0], way)) == 1
+    question = Question("apples grow on trees, document")
+    assert len(await finder.index.matching(tenant.id, question.text, question, EFFORTS[Mode.FAST])) == 1
     await store.complete(tenant.id, new.id)
     assert len((await finder.find(tenant, "apples grow on trees")).hits) == 6
     for way in Way:
