@@ -44,7 +44,7 @@ def relations(targets: Mapping[str, tuple[str, str]]) -> str:
     return f'<?xml version="1.0"?><Relationships xmlns="{_RELATIONS}">{inside}</Relationships>'
 
 
-def docx(body: str, *, before: str = "", content_type: str = DOCUMENT, **parts: str | bytes) -> bytes:
+def docx(body: str, *, before: str = "", content_type: str = DOCUMENT, **parts: str) -> bytes:
     """body: XML inside of the body. before: in front of the document's element. parts: further ones."""
     document = f'<?xml version="1.0"?>{before}<w:document xmlns:w="{WORD}"><w:body>{body}</w:body></w:document>'
     return office("word/document.xml", content_type, {"word/document.xml": document, **parts})
@@ -54,7 +54,7 @@ def paragraph(text: str) -> str:
     return f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>"
 
 
-def xlsx(sheet: str, *, name: str = "Sheet", **parts: str | bytes) -> bytes:
+def xlsx(sheet: str, *, name: str = "Sheet", **parts: str) -> bytes:
     """sheet: XML inside of the only sheet's data."""
     workbook = (
         f'<workbook xmlns="{SHEET}" xmlns:r="{_OFFICE}"><sheets><sheet name="{name}" sheetId="1" r:id="rId1"/></sheets>'

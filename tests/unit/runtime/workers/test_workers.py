@@ -168,6 +168,14 @@ async def test_a_worker_that_took_most_of_its_memory_is_replaced(workers: Worker
     assert await call(workers, "out = os.getpid()") != pid
 
 
+async def test_a_worker_is_not_worn_by_the_memory_of_its_parent() -> None:
+    ballast = bytearray(b"x") * (300 << 20)
+    async with opened() as workers:
+        pids = {await call(workers, "out = os.getpid()") for _ in range(3)}
+    assert len(pids) == 1
+    del ballast
+
+
 async def test_a_cancelled_call_takes_its_worker_with_it() -> None:
     async with opened() as workers:
         pid = int(await call(workers, "out = os.getpid()"))
