@@ -10,6 +10,8 @@ from embed_fn.store.records import Passage
 
 RANK_CONSTANT: Final = 60
 """Of reciprocal rank fusion (Cormack, Clarke, Büttcher 2009): how little the first ranks differ."""
+LEAST_SHARE: Final = 0.05
+"""Of the best score in a ranking: what the scores below it, and those under 0, count as."""
 MOST_MERGED: Final = 4
 MOST_GAP: Final = 16
 """Code points between two passages that may be missing, white space as a rule; wider gaps are not bridged."""
@@ -35,11 +37,17 @@ class Ranked:
 
 
 def fused(rankings: Iterable[Ranking]) -> dict[int, float]:
-    """Each passage's sum of weight / (RANK_CONSTANT + rank), best first; equals by key."""
+    """Each passage's sum of weight * share / (RANK_CONSTANT + rank), best first; equals by key.
+
+    share: of the ranking's best score. Ranks alone let a passage that shares one common word with the question count
+    nearly as much as the one that has all of its words (docs/retrieval.md has figures).
+    """
     sums: dict[int, float] = {}
     for ranking in rankings:
-        for rank, key in enumerate(ranking.scores, start=1):
-            sums[key] = sums.get(key, 0.0) + ranking.weight / (RANK_CONSTANT + rank)
+        best = max(ranking.scores.values(), default=0.0)
+        for rank, (key, score) in enumerate(ranking.scores.items(), start=1):
+            share = max(score / best, LEAST_SHARE) if best > 0 else 1.0
+            sums[key] = sums.get(key, 0.0) + ranking.weight * share / (RANK_CONSTANT + rank)
     return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -1,13 +1,13 @@
 """Fusion: ranks of several halves, and neighbours made one."""
 
 import pytest
-from embed_fn.search.fusion import MOST_GAP, MOST_MERGED, RANK_CONSTANT, Ranked, Ranking, fused, hits_from
+from embed_fn.search.fusion import LEAST_SHARE, MOST_GAP, MOST_MERGED, RANK_CONSTANT, Ranked, Ranking, fused, hits_from
 from embed_fn.store.passages import ChunkId, merged
 from embed_fn.store.records import Passage
 
 
 def ranking(*keys: int, weight: float = 1.0) -> Ranking:
-    return Ranking({key: 1.0 - place / 100 for place, key in enumerate(keys)}, weight)
+    return Ranking(dict.fromkeys(keys, 0.7), weight)
 
 
 def ranked(number: int, score: float, *, document: str = "d", gap: int = 1, length: int = 10) -> Ranked:
@@ -31,6 +31,17 @@ def test_a_ranking_of_less_weight_moves_less() -> None:
     assert list(fused([ranking(1, 2), ranking(2, weight=0.5)])) == [2, 1]
     assert list(fused([ranking(1), ranking(2, weight=0.5)])) == [1, 2]
     assert fused([]) == {}
+
+
+def test_a_rank_counts_by_the_share_of_the_best_score() -> None:
+    assert fused([Ranking({1: 8.0, 2: 2.0, 3: 0.1, 4: -1.0})]) == {
+        1: pytest.approx(1 / (RANK_CONSTANT + 1)),
+        2: pytest.approx(0.25 / (RANK_CONSTANT + 2)),
+        3: pytest.approx(LEAST_SHARE / (RANK_CONSTANT + 3)),
+        4: pytest.approx(LEAST_SHARE / (RANK_CONSTANT + 4)),
+    }
+    assert list(fused([Ranking({1: 0.5, 2: 0.45}), Ranking({3: 9.0, 2: 8.0, 1: 0.5})])) == [2, 1, 3]
+    assert list(fused([Ranking({1: -0.1, 2: -0.2})])) == [1, 2], "where nothing is near, ranks are all there is"
 
 
 def test_neighbours_join_the_better_one_and_the_others_move_up() -> None:
