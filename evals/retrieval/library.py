@@ -88,7 +88,7 @@ class Library:
             )
             async for chunks in read.batches(_BATCH):
                 await self._documents.add_chunks(self._tenant, document.id, RECIPE, chunks)
-        stored = {}
+        stored: dict[int, StoredText] = {}
         while lacking := await self._documents.unembedded(self._tenant, document.id, model, _BATCH):
             await self._documents.add_embeddings(
                 self._tenant, model, await self._vectors.embed(self._tenant, model, lacking)

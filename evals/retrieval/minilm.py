@@ -95,7 +95,8 @@ class MiniLm:
         return self._normal(f"{name}.output.LayerNorm", state + self._dense(f"{name}.output.dense", mixed))
 
     def _dense(self, name: str, state: Array) -> Array:
-        return state @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        dense: Array = state @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
+        return dense
 
     def _normal(self, name: str, state: Array) -> Array:
         centred = state - state.mean(axis=-1, keepdims=True)

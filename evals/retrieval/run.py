@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import psycopg
 from devstack.postgres import APPLICATION, OWNER, Postgres
@@ -19,12 +20,22 @@ from evals.retrieval.library import open_library
 from evals.retrieval.minilm import MiniLm
 from loadtest.platform_stack import postgres_only
 
+_KNOWN: Final = (
+    ("That is a happy person", "That is a very happy person", "Today is a sunny day"),
+    ("A man is eating a piece of bread.", "Someone has a slice of a loaf for lunch.", "A plane lands at the airport."),
+    ("How do I reset my password?", "I forgot my login and need a new one.", "The cat sleeps on the warm stove."),
+    ("The battery is empty.", "The accumulator has run out of charge.", "The minister opened the new bridge."),
+)
+_MARGIN: Final = 0.2
+
 
 async def run(weights: Path | None, output: Path) -> int:
     """weights: None: only the development embedder. Returns the exit code."""
     models = {"dormouse-dev-embed": embedders.development()}
     if weights is not None:
-        models = {"all-MiniLM-L6-v2": embedders.minilm(MiniLm(weights)), **models}
+        model = await asyncio.to_thread(MiniLm, weights)
+        check(model)
+        models = {"all-MiniLM-L6-v2": embedders.minilm(model), **models}
     found: list[Evaluation] = []
     async with postgres_only() as postgres:
         for name, embedder in models.items():
@@ -37,6 +48,14 @@ async def run(weights: Path | None, output: Path) -> int:
 def _write(output: Path, found: Sequence[Evaluation]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps([report.as_json(each) for each in found], indent=1), encoding="utf-8")
+
+
+def check(model: MiniLm) -> None:
+    """Errors: ValueError where a paraphrase is not nearer than a stranger, by far: the model is not what it should be."""
+    for sentence, paraphrase, stranger in _KNOWN:
+        one, near, far = model.embed([sentence, paraphrase, stranger])
+        if not one @ near > one @ far + _MARGIN:
+            raise ValueError(f"{paraphrase!r} should be nearer to {sentence!r} than {stranger!r}")
 
 
 async def _evaluate(postgres: Postgres, name: str, embedder: LocalEmbedder) -> Evaluation:
