@@ -18,8 +18,7 @@ from embed_fn.store.documents import DocumentStore
 from embed_fn.store.records import Document, DocumentState, Model, NewEmbedding
 
 # Passages that are in memory: as texts, and as vectors twice, because while some are stored the next are embedded.
-_CUT: Final = 256
-_EMBEDDED: Final = 128
+_BATCH: Final = 128
 _MODEL_CHANGES: Final = 10
 
 Tell = Callable[[Progress], None]
@@ -79,7 +78,7 @@ class Pipeline:
             )
             tell(Progress(Phase.PARSED, 0, total))
             tell(Progress(Phase.CHUNKED, document.chunk_count, total))
-            async for chunks in read.batches(_CUT, first=document.chunk_count):
+            async for chunks in read.batches(_BATCH, first=document.chunk_count):
                 stored = await self._documents.add_chunks(tenant, document.id, RECIPE, chunks)
                 tell(Progress(Phase.CHUNKED, stored, total))
 
@@ -110,7 +109,7 @@ class Pipeline:
         done = 0
         storing: asyncio.Task[None] | None = None
         try:
-            while lacking := await self._documents.unembedded(tenant, document_id, model, _EMBEDDED, after=done - 1):
+            while lacking := await self._documents.unembedded(tenant, document_id, model, _BATCH, after=done - 1):
                 embeddings = await self._vectors.embed(tenant, model, lacking)
                 if storing is not None:
                     await storing
