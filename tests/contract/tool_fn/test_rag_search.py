@@ -11,7 +11,7 @@ from dormouse_runtime.client import call_metadata, open_channel
 from dormouse_runtime.errors import DormouseError
 from dormouse_runtime.identity import TokenVerifier
 
-from tests.contract.embed_service import READY, ScriptedDocuments, passage, serving
+from tests.contract.tool_fn.scripted_search import READY, ScriptedSearch, passage, serving
 from tests.contract.tool_fn.caller import Caller, calling
 from tests.stack import Stack, Tenant, ToolFn
 
@@ -20,20 +20,20 @@ FENCE = re.compile(r"\n=== BEGIN QUOTED MATERIAL ([0-9a-f]{8}) ===\n(.*)\n=== EN
 
 
 @pytest.fixture(scope="module")
-async def service(stack: Stack) -> AsyncIterator[tuple[ScriptedDocuments, str]]:
-    documents = ScriptedDocuments(TokenVerifier.from_file(stack.credentials.trusted_keys, "embed_fn"))
+async def service(stack: Stack) -> AsyncIterator[tuple[ScriptedSearch, str]]:
+    documents = ScriptedSearch(TokenVerifier.from_file(stack.credentials.trusted_keys, "embed_fn"))
     async with serving(documents) as address:
         yield documents, address
 
 
 @pytest.fixture(scope="module")
-async def tool_fn(stack: Stack, service: tuple[ScriptedDocuments, str]) -> AsyncIterator[ToolFn]:
+async def tool_fn(stack: Stack, service: tuple[ScriptedSearch, str]) -> AsyncIterator[ToolFn]:
     async with stack.fleet() as fleet:
         yield await fleet.tool_fn(embed=service[1])
 
 
 @pytest.fixture
-def documents(service: tuple[ScriptedDocuments, str]) -> ScriptedDocuments:
+def documents(service: tuple[ScriptedSearch, str]) -> ScriptedSearch:
     peer = service[0]
     peer.hits, peer.documents, peer.failures, peer.searches = [HOLIDAYS], [], [], []
     return peer
@@ -50,7 +50,7 @@ async def caller(stack: Stack, tool_fn: ToolFn, tenant: Tenant) -> AsyncIterator
 
 
 async def test_passages_come_with_their_labels_and_as_sources(
-    caller: Caller, documents: ScriptedDocuments, tenant: Tenant
+    caller: Caller, documents: ScriptedSearch, tenant: Tenant
 ) -> None:
     documents.hits.append(passage(2, "Sickness is no holiday.", "sickness.txt"))
     result = await caller.invoke("rag_search", query="holidays")
@@ -70,7 +70,7 @@ async def test_passages_come_with_their_labels_and_as_sources(
     assert (second.label, second.document_id) == ("2", documents.hits[1].document_id)
 
 
-async def test_a_search_can_be_thorough_and_of_named_files(caller: Caller, documents: ScriptedDocuments) -> None:
+async def test_a_search_can_be_thorough_and_of_named_files(caller: Caller, documents: ScriptedSearch) -> None:
     ids = [f"file-{number:024}" for number in range(3)]
     names = ("Notes.md", "old.md", "notes.md")
     documents.documents = [Document(id=key, name=name, state=READY) for key, name in zip(ids, names, strict=True)]
@@ -85,7 +85,7 @@ async def test_a_search_can_be_thorough_and_of_named_files(caller: Caller, docum
 
 
 async def test_nothing_indexed_nothing_ready_and_nothing_found_are_told_apart(
-    caller: Caller, documents: ScriptedDocuments
+    caller: Caller, documents: ScriptedSearch
 ) -> None:
     documents.hits = []
     assert (await caller.invoke("rag_search", query="x")).content == "No documents are indexed."
@@ -98,7 +98,7 @@ async def test_nothing_indexed_nothing_ready_and_nothing_found_are_told_apart(
 
 
 async def test_without_a_token_for_them_no_documents_can_be_searched(
-    stack: Stack, tool_fn: ToolFn, tenant: Tenant, documents: ScriptedDocuments
+    stack: Stack, tool_fn: ToolFn, tenant: Tenant, documents: ScriptedSearch
 ) -> None:
     async with calling(stack, tool_fn, tenant) as caller:
         result = await caller.invoke("rag_search", query="x")
@@ -106,9 +106,7 @@ async def test_without_a_token_for_them_no_documents_can_be_searched(
     assert documents.searches == []
 
 
-async def test_a_function_that_is_away_for_a_moment_is_asked_again(
-    caller: Caller, documents: ScriptedDocuments
-) -> None:
+async def test_a_function_that_is_away_for_a_moment_is_asked_again(caller: Caller, documents: ScriptedSearch) -> None:
     documents.failures = [DormouseError(error_pb2.ERROR_REASON_SHUTTING_DOWN, "It stops.")]
     assert len((await caller.invoke("rag_search", query="x")).sources) == 1
     documents.failures = [DormouseError(error_pb2.ERROR_REASON_INVALID_ARGUMENT, "The query is too long.")]
@@ -116,7 +114,7 @@ async def test_a_function_that_is_away_for_a_moment_is_asked_again(
     assert (result.is_error, result.content) == (True, "The query is too long.")
 
 
-async def test_a_passage_cannot_close_its_fence_nor_forge_a_label(caller: Caller, documents: ScriptedDocuments) -> None:
+async def test_a_passage_cannot_close_its_fence_nor_forge_a_label(caller: Caller, documents: ScriptedSearch) -> None:
     documents.hits = [
         passage(
             1,
@@ -144,7 +142,7 @@ async def test_a_passage_cannot_close_its_fence_nor_forge_a_label(caller: Caller
 
 
 async def test_passages_that_do_not_fit_are_left_out_and_the_fence_is_closed(
-    caller: Caller, documents: ScriptedDocuments
+    caller: Caller, documents: ScriptedSearch
 ) -> None:
     documents.hits = [passage(number, "wörd " * 4000) for number in range(20)]
     result = await caller.invoke("rag_search", query="x")

@@ -117,3 +117,15 @@ async def test_a_plan_s_answer_has_citations_and_its_check_hears_of_doubts() -> 
     assert [(c.source and c.source.label) for c in log.citations] == ["1"]
     assert "support these sentences of the findings:\\n- The boss is Ada Lovelace." in heard[0]
     assert "- Holidays are 30 days" not in heard[0]
+
+
+async def test_what_another_tool_brought_supports_a_claim() -> None:
+    def model(call: ModelCall) -> Said:
+        if not results(call):
+            return Said(calls=[("rag_search", {"of": "holidays"}), ("weather", {"of": "it"})])
+        return Said("Rome had 12 mm of rain. Oslo had 13 mm of rain.")
+
+    scripted = ScriptedTools({"rag_search": search, "weather": lambda _: "Rome: 12 mm rain."})
+    log = Log(await Stage(model, scripted).run("react", "Where does it rain?"))
+    text = log.messages["run_1.m2"].text
+    assert [text[c.start : c.end] for c in log.citations] == ["Oslo had 13 mm of rain."]
