@@ -51,7 +51,7 @@ def _write(output: Path, found: Sequence[Evaluation]) -> None:
 
 
 def check(model: MiniLm) -> None:
-    """Errors: ValueError where a paraphrase is not nearer than a stranger, by far: the model is not what it should be."""
+    """Errors: ValueError where a paraphrase is not far nearer than a stranger: the model is not what it should be."""
     for sentence, paraphrase, stranger in _KNOWN:
         one, near, far = model.embed([sentence, paraphrase, stranger])
         if not one @ near > one @ far + _MARGIN:
