@@ -130,3 +130,8 @@ def test_one_word_without_end_takes_no_time() -> None:
 def test_limits_that_cannot_be_kept_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"at most|holds"):
         ChunkLimits(**values)
+
+
+def test_a_heading_lets_go_of_a_row_that_would_not_fit_beside_it() -> None:
+    parsed = document(heading("Prices"), Piece(BlockKind.ROW, "x " * 28 + "end"))
+    assert [len(part.text) for part in chunk(parsed, SMALL)] == [6, 59]
