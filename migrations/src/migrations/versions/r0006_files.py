@@ -44,7 +44,7 @@ create table files (
 create unique index files_same_content on files (tenant_id, sha256) where status in ('uploaded', 'processed');
 create index files_newest on files (tenant_id, created_at desc, id desc);
 create index files_open on files (tenant_id, due_at) where status in ('uploading', 'uploaded', 'deleted');
-create index files_owned on files (id) where owner is not null;
+create index files_owned on files (tenant_id, id) where owner is not null;
 
 alter table files enable row level security;
 alter table files force row level security;
@@ -62,26 +62,56 @@ create policy maintenance on files to current_user
 create function claim_files(claimer text, lease interval, batch integer)
 returns table (tenant_id text, id text)
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+declare
+    moment timestamptz := clock_timestamp();
+    tenant text;
+    candidate record;
+    found_row record;
+    names text[] := '{}';
+    ids text[] := '{}';
+    turns bigint[] := '{}';
+    claimed integer := 0;
 begin
     -- In the body, because only a superuser may hang such a setting on a function.
     perform set_config('dormouse.maintenance', 'on', true);
-    return query
-        with busy as (
-            select f.tenant_id, count(*) as files from files f
-            where f.owner is not null and f.due_at > clock_timestamp() group by f.tenant_id
-        ), due as (
-            select f.tenant_id, f.id, f.due_at, coalesce(b.files, 0)
-                + row_number() over (partition by f.tenant_id order by f.due_at, f.created_at) as turn
-            from files f left join busy b using (tenant_id)
-            where f.status in ('uploading', 'uploaded', 'deleted') and f.due_at <= clock_timestamp()
-        ), chosen as (
-            select f.tenant_id, f.id from files f join due d on d.tenant_id = f.tenant_id and d.id = f.id
-            where f.due_at <= clock_timestamp()
-            order by d.turn, d.due_at limit batch for update of f skip locked
-        )
-        update files f set owner = claimer, due_at = clock_timestamp() + lease
-        from chosen c where f.tenant_id = c.tenant_id and f.id = c.id
-        returning f.tenant_id, f.id;
+    -- Few steps along an index for each tenant, however many files it has, and whatever the planner knows of them yet.
+    perform set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true),
+        set_config('enable_seqscan', 'off', true);
+    loop
+        select f.tenant_id into tenant from files f
+            where f.status in ('uploading', 'uploaded', 'deleted') and (tenant is null or f.tenant_id > tenant)
+            order by f.tenant_id limit 1;
+        exit when not found;
+        for candidate in
+            select f.id, row_number() over () + (
+                select count(*) from files o
+                where o.owner is not null and o.tenant_id = tenant and o.due_at > moment
+            ) as turn
+            from (
+                select d.id from files d
+                where d.tenant_id = tenant and d.status in ('uploading', 'uploaded', 'deleted') and d.due_at <= moment
+                order by d.tenant_id, d.due_at limit batch
+            ) as f
+        loop
+            names := names || tenant;
+            ids := ids || candidate.id;
+            turns := turns || candidate.turn;
+        end loop;
+    end loop;
+    for candidate in select * from unnest(names, ids, turns) as c (name, id, turn) order by c.turn, c.id loop
+        exit when claimed >= batch;
+        -- Only by its key, so that no other index can seem as good.
+        select f.status, f.due_at into found_row from files f
+            where f.tenant_id = candidate.name and f.id = candidate.id for update skip locked;
+        if found and found_row.due_at <= moment and found_row.status in ('uploading', 'uploaded', 'deleted') then
+            update files f set owner = claimer, due_at = moment + lease
+                where f.tenant_id = candidate.name and f.id = candidate.id;
+            claimed := claimed + 1;
+            tenant_id := candidate.name;
+            id := candidate.id;
+            return next;
+        end if;
+    end loop;
     perform set_config('dormouse.maintenance', '', true);
 end $$;
 
