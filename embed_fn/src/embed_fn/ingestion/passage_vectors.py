@@ -51,7 +51,7 @@ class PassageVectors:
 
     async def embed(self, tenant: str, model: Model, passages: Sequence[Unembedded]) -> list[NewEmbedding]:
         """One for each passage. Of one that is too long its beginning counts. Errors: UnreadableError where not even
-        that can be embedded; CONFLICT where the model server has another model under this name now."""
+        that can be embedded; MODEL_UNAVAILABLE where the model server has another model under this name now."""
         vectors: dict[int, Item] = {}
         rest = list(passages)
         for share in _CUTS:
@@ -65,7 +65,7 @@ class PassageVectors:
             reason = vectors[rest[0].key].error
             raise UnreadableError(f"Passage {rest[0].number + 1} of the file cannot be embedded: {reason}")
         if any(len(item.vector) != model.dimensions for item in vectors.values()):
-            raise errors.conflict("The embedding model has changed.")
+            raise errors.model_unavailable("The embedding model is changing.")
         return [NewEmbedding(passage.key, vectors[passage.key].vector) for passage in passages]
 
     async def _is_served(self, model: Model) -> bool:
