@@ -1,4 +1,4 @@
-"""A peer that speaks the half of EmbedService that searches, and answers what a test says; not a stand-in for the wire."""
+"""A peer that speaks the half of EmbedService that searches; it stands for embed_fn, not for the wire."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -11,8 +11,8 @@ from dormouse_runtime.client import call_metadata, open_channel
 from dormouse_runtime.errors import DormouseError
 from dormouse_runtime.identity import TokenVerifier
 
-from tests.contract.tool_fn.scripted_search import READY, ScriptedSearch, passage, serving
 from tests.contract.tool_fn.caller import Caller, calling
+from tests.contract.tool_fn.scripted_search import READY, ScriptedSearch, passage, serving
 from tests.stack import Stack, Tenant, ToolFn
 
 HOLIDAYS = passage(1, "Everyone has 30 days of holidays.", first_page=3, last_page=4, headings=["Rules", "Holidays"])
