@@ -21,7 +21,7 @@ FENCE = re.compile(r"\n=== BEGIN QUOTED MATERIAL ([0-9a-f]{8}) ===\n(.*)\n=== EN
 
 @pytest.fixture(scope="module")
 async def service(stack: Stack) -> AsyncIterator[tuple[ScriptedSearch, str]]:
-    documents = ScriptedSearch(TokenVerifier.from_file(stack.credentials.trusted_keys, "embed_fn"))
+    documents = ScriptedSearch(TokenVerifier.from_file(stack.credentials.trusted_keys, "embed_fn"))  # type: ignore[abstract]  # the rest is not called
     async with serving(documents) as address:
         yield documents, address
 
@@ -55,7 +55,7 @@ async def test_passages_come_with_their_labels_and_as_sources(
     documents.hits.append(passage(2, "Sickness is no holiday.", "sickness.txt"))
     result = await caller.invoke("rag_search", query="holidays")
     ((identity, asked),) = documents.searches
-    assert (identity.tenant, identity.run_id, identity.scopes) == (tenant.id, "run_1", {"documents:read"})
+    assert (identity.tenant, identity.run_id, identity.scopes) == (tenant.id, "run_1", frozenset({"documents:read"}))
     assert (asked.query, asked.mode, asked.limit) == ("holidays", SEARCH_MODE_AUTO, 0)
     assert not result.is_error
     fence = FENCE.search(result.content)
