@@ -306,3 +306,23 @@ async def test_ingestions_wait_for_a_place_and_none_is_lost(
             call.cancel()
         assert (await library.ingest(manual(5, "the last"))).stored.state == embed_pb2.DOCUMENT_STATE_READY
     assert len({ingested.stored.id for ingested in told}) == 6
+
+
+async def test_two_processes_share_a_document_and_see_each_others_deletions(
+    fleet: Fleet, model_server: ModelServer, stack: Stack, tenant: Tenant, library: Library
+) -> None:
+    other_process = await fleet.embed_fn(model_server)
+    await slow_down(model_server, 50)
+    content, document_id = manual(300), new_id()
+    async with reading(stack, other_process, tenant) as other:
+        first, second = await asyncio.gather(library.ingest(content, document_id), other.ingest(content, document_id))
+        assert first.document == second.document
+        assert (
+            await rows(stack, tenant, "chunks") == await rows(stack, tenant, "embeddings") == first.stored.chunk_count
+        )
+        document_id, told = new_id(), Ingested()
+        call = asyncio.create_task(library.ingest(manual(300, "the lamp"), document_id, told=told))
+        await library.until(told, EMBEDDED)
+        await other.delete(document_id)
+        assert (await refusal(call)).reason == ErrorReason.ERROR_REASON_DOCUMENT_NOT_FOUND
+        assert await library.ids() == await other.ids() == {first.stored.id}
