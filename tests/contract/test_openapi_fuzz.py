@@ -26,7 +26,9 @@ TIMEOUT_S = 240
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 
 # One process each; together they take as long as the longer one. Within one, ids from answers go into later requests.
-_FIRST = "runAgentAgUi|getModel|createRun|getRun|getRunTrace|resumeRun|streamRunEvents|cancelRun|listRuns|search|listFiles"
+_FIRST = (
+    "runAgentAgUi|getModel|createRun|getRun|getRunTrace|resumeRun|streamRunEvents|cancelRun|listRuns|search|listFiles"
+)
 SHARES = (rf"^({_FIRST})$", rf"^(?!({_FIRST})$)")
 WRITING: dict[str, Any] = {
     "agent": "canvas", "input": {"messages": [{"role": "user", "content": "Write a note about owls in Markdown."}]},
