@@ -53,7 +53,7 @@ def main(module: str, options: dict[str, Any]) -> int:
         _send(writing, HELLO, Reply.DEFECT, traceback.format_exc()[-_TRACEBACK_CHARACTERS:].encode())
         return 1
     _send(writing, HELLO, Reply.ANSWER, json.dumps(missing).encode())
-    # Linux counts the parent's memory at the fork as a peak of the child's.
+    # Linux counts the parent's memory at the fork as a peak of the child's, which hides smaller ones of its own.
     worn_bytes = max(int(options["memory_bytes"] * 0.75), _peak_bytes())
 
     def serve() -> None:
