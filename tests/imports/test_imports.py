@@ -44,7 +44,7 @@ EMBED_FN = Part(
     FUNCTION
     | AGENTS
     | {"pydantic", "psycopg", "jwt", "cryptography", "uvloop", "pypdf", "docx", "pptx", "lxml", "selectolax"}
-    | {"python_calamine", "semantic_text_splitter", "charset_normalizer"},
+    | {"python_calamine", "charset_normalizer"},
 )
 # The SDK of MCP, and the HTTP client that it brings, come with the first request to /mcp.
 MCP_SDK = frozenset({"mcp", "mcp_types", "httpx2", "sse_starlette"})
