@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from tool_fn.results import fit
+from tool_fn.fitting import fit
 from tool_fn.tool import Progress
 
 _MESSAGE_CHARACTERS: Final = 500

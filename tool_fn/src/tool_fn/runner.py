@@ -5,8 +5,9 @@ import logging
 from typing import Final
 
 from tool_fn import meter
+from tool_fn.fitting import cut
 from tool_fn.meter import Measurement, ToolMeter
-from tool_fn.results import Result, cut
+from tool_fn.results import Result
 from tool_fn.tool import Call, OutcomeUnknownError, Tool, ToolError
 
 _logger = logging.getLogger(__name__)

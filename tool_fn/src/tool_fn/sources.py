@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tool_fn.results import fit
+from tool_fn.fitting import fit
 
 
 @dataclass(frozen=True, slots=True)

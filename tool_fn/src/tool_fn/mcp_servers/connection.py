@@ -11,7 +11,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, CallToolResult
 
 from tool_fn.mcp_servers.content import text_of
-from tool_fn.mcp_servers.source import RemoteTool
+from tool_fn.mcp_servers.remote_tool import RemoteTool
 from tool_fn.tool import Call, OutcomeUnknownError, ToolError
 
 _CONNECT_S: Final = 5.0

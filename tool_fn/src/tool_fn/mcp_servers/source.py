@@ -4,14 +4,14 @@ import asyncio
 import importlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from tool_fn.config import McpServer
+from tool_fn.mcp_servers.remote_tool import RemoteTool
 from tool_fn.tool import Call, Tool, ToolError
 
 if TYPE_CHECKING:
@@ -25,16 +25,6 @@ _AGAIN_S: Final = 5.0
 _TIME_LIMIT_S: Final = 60.0
 _NAME_CHARACTERS: Final = 64
 _DESCRIPTION_CHARACTERS: Final = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteTool:
-    """A tool as its server describes it. reads_only: by the server's own word."""
-
-    name: str
-    description: str
-    input_schema: Mapping[str, Any]
-    reads_only: bool
 
 
 class McpSource:

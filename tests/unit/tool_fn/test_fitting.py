@@ -1,7 +1,7 @@
 """A result's text can always be sent and stored, and never exceeds its limit."""
 
 import pytest
-from tool_fn.results import cut, fit
+from tool_fn.fitting import cut, fit
 
 ODD = "a\x00b\ud800c\udfffd"
 FIT = "a\ufffdb\ufffdc\ufffdd"
