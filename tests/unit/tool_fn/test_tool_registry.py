@@ -44,7 +44,7 @@ def means(config: Config | None = None) -> Means:
 
 
 class Source:
-    name = "files"
+    name, prefix = "files", "files_"
 
     def __init__(self, *offered: Tool) -> None:
         self.offered: Sequence[Tool] | ToolError = offered
@@ -73,28 +73,34 @@ async def test_two_tools_of_one_name_are_refused() -> None:
         Registry(means(), [tool("a"), tool("a")])
 
 
-async def test_the_configuration_takes_tools_away_and_decides_about_approval(caplog: pytest.LogCaptureFixture) -> None:
-    config = Config(approval={"a": True, "b": False, "gone": True}, disabled=frozenset({"c"}))
-    registry = Registry(means(config), [tool("a"), tool("b", needs_approval=True), tool("c")])
+async def test_the_configuration_takes_tools_away_and_decides_about_approval() -> None:
+    config = Config(approval={"a": True, "b": False, "sql": True}, disabled=frozenset({"c"}))
+    tools = [tool("a"), tool("b", needs_approval=True), tool("c")]
+    registry = Registry(means(config), tools, absent={"sql"})
     assert [(tool.name, tool.needs_approval) for tool in await registry.tools()] == [("a", True), ("b", False)]
     assert await registry.find("c") is None
-    assert [record.__dict__["tool"] for record in caplog.records] == ["gone"]
+
+
+@pytest.mark.parametrize("config", [Config(approval={"pyton": True}), Config(disabled=frozenset({"pyton"}))])
+def test_a_misspelt_tool_is_not_left_unguarded(config: Config) -> None:
+    with pytest.raises(SettingsError, match="there is no tool 'pyton'; there are: python"):
+        Registry(means(config), [tool("python")], [Source()])
 
 
 async def test_a_source_stands_behind_the_built_in_tools_and_may_come_and_go(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    source = Source(tool("b", needs_approval=True), tool("a"), tool("x"))
-    config = Config(approval={"b": False}, disabled=frozenset({"x"}))
+    source = Source(tool("files_b", needs_approval=True), tool("a"), tool("files_x"))
+    config = Config(approval={"files_b": False}, disabled=frozenset({"files_x"}))
     registry = Registry(means(config), [tool("a")], [source])
     for _ in range(2):
-        assert await names(registry) == ["a", "b"]
-    found = await registry.find("b")
+        assert await names(registry) == ["a", "files_b"]
+    found = await registry.find("files_b")
     assert found is not None
     assert not found.needs_approval
     assert [record.message for record in caplog.records] == ["a tool is left out: another one has its name"]
     source.offered = ToolError("away")
     assert await names(registry) == ["a"]
-    assert await registry.find("b") is None
+    assert await registry.find("files_b") is None
 
 
 async def test_the_built_in_modules_are_found() -> None:

@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import pkgutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -25,9 +25,13 @@ _SOURCE_S: Final = 5.0
 
 
 class ToolSource(Protocol):
-    """Tools that somebody else has, such as an MCP server, and that may come and go. `name`: for logs."""
+    """Tools that somebody else has, such as an MCP server, and that may come and go.
+
+    name: for logs. prefix: what the names of its tools begin with.
+    """
 
     name: str
+    prefix: str
 
     async def tools(self) -> Sequence[Tool]:
         """The tools there are now. Called often: remember them. Raises ToolError where it cannot be reached."""
@@ -41,8 +45,18 @@ class Registry:
     sources' in their order; of two equal names only the first one is offered, and the other is logged.
     """
 
-    def __init__(self, means: Means, static: Iterable[Tool], sources: Sequence[ToolSource] = ()) -> None:
-        """Raises SettingsError for two tools of one name."""
+    def __init__(
+        self,
+        means: Means,
+        static: Iterable[Tool],
+        sources: Sequence[ToolSource] = (),
+        absent: Collection[str] = frozenset(),
+    ) -> None:
+        """absent: names that tools have which are not there as this is configured.
+
+        Raises SettingsError for two tools of one name, and for approval or a ban of a tool that cannot be: what was
+        meant by it would go unguarded.
+        """
         self._approval: Mapping[str, bool] = means.config.approval
         self._disabled = means.config.disabled
         self._static: dict[str, Tool] = {}
@@ -51,10 +65,12 @@ class Registry:
                 raise SettingsError(f"there are two tools with the name {tool.name!r}")
             self._static[tool.name] = tool
         self._sources = sources
-        if not sources:
-            for name in (*self._approval, *self._disabled):
-                if name not in self._static:
-                    _logger.warning("the configuration names a tool that there is not", extra={"tool": name})
+        prefixes = tuple(source.prefix for source in sources)
+        for section, names in (("approval", self._approval), ("disabled", self._disabled)):
+            for name in names:
+                if not (name in self._static or name in absent or name.startswith(prefixes)):
+                    known = ", ".join(sorted(self._static))
+                    raise SettingsError(f"{section}: there is no tool {name!r}; there are: {known}")
         self._static = {name: self._as_configured(tool) for name, tool in self._static.items() if self._offers(name)}
         self._shadowed: set[tuple[str, str]] = set()
 
@@ -63,13 +79,15 @@ class Registry:
         """Imports the built-in modules and those in `folder`. Raises SettingsError, which names the file."""
         static: list[Tool] = []
         sources: list[ToolSource] = []
-        for module in (*built_in(), *_in_folder(folder)):
+        modules = (*built_in(), *_in_folder(folder))
+        for module in modules:
             try:
                 static += getattr(module, "build_tools", _nothing)(means)
                 sources += getattr(module, "build_sources", _nothing)(means)
             except (TypeError, ValueError) as error:
                 raise SettingsError(f"{module.__file__}: {error}") from error
-        return cls(means, static, sources)
+        # sql_query, for instance, is there only with a database.
+        return cls(means, static, sources, {module.__name__.rpartition(".")[2] for module in modules})
 
     async def tools(self) -> list[Tool]:
         """All of them, by name. Sources that cannot be reached are left out."""

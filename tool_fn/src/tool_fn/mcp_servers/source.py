@@ -37,7 +37,7 @@ class McpSource:
     def __init__(self, name: str, server: McpServer, token: str) -> None:
         """token: the bearer token; empty: none."""
         self.name = f"mcp server {name}"
-        self._prefix = name
+        self.prefix = f"{name}_"
         self._server = server
         self._token = token
         self._listing: asyncio.Task[Sequence[Tool]] | None = None
@@ -76,7 +76,7 @@ class McpSource:
             return None
         try:
             return Tool(
-                name=_name(self._prefix, remote.name),
+                name=_name(self.prefix, remote.name),
                 description=(remote.description or remote.name)[:_DESCRIPTION_CHARACTERS],
                 input_schema=remote.input_schema,
                 invoke=partial(self._invoke, remote),
@@ -108,4 +108,4 @@ class McpSource:
 def _name(prefix: str, name: str) -> str:
     """A name that models and Dormouse take: lower case, digits, underscores."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return f"{prefix}_{re.sub(r'[^a-z0-9]+', '_', words.lower()).strip('_')}"[:_NAME_CHARACTERS]
+    return f"{prefix}{re.sub(r'[^a-z0-9]+', '_', words.lower()).strip('_')}"[:_NAME_CHARACTERS]
