@@ -23,6 +23,12 @@ CUT = """
     where locktype = 'advisory' and granted and (classid::bigint << 32) + objid::bigint = owner
 """
 
+HELD = """
+    select state, backend_xmin from pg_stat_activity join pg_locks using (pid)
+    where locktype = 'advisory' and granted
+        and (classid::bigint << 32) + objid::bigint in (select owner from tool_calls where key = 'k1')
+"""
+
 
 @asynccontextmanager
 async def transaction_of(stack: Stack, tenant: str) -> AsyncIterator[psycopg.AsyncConnection]:
@@ -95,6 +101,16 @@ async def test_a_sign_of_life_that_was_cut_comes_back(
         while await other.begin(entry(tenant), may_run=True) != Running():
             await asyncio.sleep(0.02)
     assert await one.begin(entry(tenant, "k2"), may_run=True) == Mine()
+
+
+async def test_a_sign_of_life_keeps_no_snapshot(
+    stack: Stack, ledgers: tuple[PostgresLedger, PostgresLedger], tenant: Tenant
+) -> None:
+    """It lasts as long as its process: with a snapshot no dead row would be cleared meanwhile, no index be built."""
+    assert await ledgers[0].begin(entry(tenant), may_run=True) == Mine()
+    async with transaction_of(stack, tenant.id) as connection:
+        found = await connection.execute(HELD)
+        assert await found.fetchall() == [("idle in transaction", None)]
 
 
 async def test_old_calls_go_by_themselves_those_of_all_tenants(

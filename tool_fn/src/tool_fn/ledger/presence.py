@@ -8,6 +8,7 @@ from typing import Final
 
 import psycopg
 from dormouse_runtime.postgres import CONNECTION_OPTIONS, Connection
+from psycopg import sql
 
 _logger = logging.getLogger(__name__)
 _AGAIN_S: Final = 0.2
@@ -68,7 +69,9 @@ class Presence:
         try:
             await connection.execute("begin")
             await connection.execute(_SETTINGS)
-            await connection.execute("select pg_advisory_xact_lock(%s)", (self.owner,))
+            # Without a parameter it goes over the simple protocol, which leaves no portal open: that would keep its
+            # snapshot, and with it every dead row of the database, for as long as this process lives.
+            await connection.execute(sql.SQL("select pg_advisory_xact_lock({})").format(sql.Literal(self.owner)))
             self._held.set()
             async for _ in connection.notifies():
                 pass  # nobody notifies: this is the wait for the connection's end
