@@ -13,6 +13,7 @@ from tests.stack import Platform, Stack, Tenant
 UNKNOWN_RUN = "run_" + "a" * 24
 UNKNOWN_THREAD = "thread_" + "a" * 24
 UNKNOWN_ARTIFACT = "art_" + "a" * 24
+UNKNOWN_FILE = "file-" + "a" * 24
 ANSWERS = {"answers": {"x": {"action": "approve"}}}
 INPUT = {"input": {"messages": [{"role": "user", "content": "Hi"}]}}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE", "PROPFIND")
@@ -239,6 +240,7 @@ async def test_a_wrong_method_is_refused_and_the_right_ones_named(
     for template, operations in document["paths"].items():
         allowed = {method.upper() for method in operations}
         names = {"thread_id": own.thread, "run_id": own.run, "artifact_id": UNKNOWN_ARTIFACT, "version": 1}
+        names |= {"file_id": UNKNOWN_FILE, "chunk_id": "chunk-1"}
         path = template.format(model="chat", agent_id="chat", component="redis", **names)
         for method in METHODS:
             if method in allowed:

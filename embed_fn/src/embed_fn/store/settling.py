@@ -22,12 +22,14 @@ COMPARED: Final = 8000
 """Passages of a tenant that a search compares with all of; with more it asks the index (see loadtest.retrieval)."""
 BATCH: Final = 64
 _AGAIN_S: Final = 5.0
+# Materialized: a plan that asks the subquery again for each row would pass over what it has locked, and take more.
 _SETTLE: Final = """
-    update embeddings e set indexed = true from (
+    with next as materialized (
         select chunk, model from embeddings where tenant_id = %(tenant)s and not indexed
             and (select chunks from libraries where tenant_id = %(tenant)s) > %(compared)s
         limit %(batch)s for update skip locked
-    ) as next
+    )
+    update embeddings e set indexed = true from next
     where e.tenant_id = %(tenant)s and e.chunk = next.chunk and e.model = next.model
 """
 
