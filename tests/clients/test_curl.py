@@ -23,9 +23,8 @@ def example(part: str) -> str:
     """The README's first shell lines with this in them, from the chapter about using Dormouse."""
     chapters = re.split(r"^## ", README.read_text(), flags=re.MULTILINE)
     (use,) = (text for text in chapters if text.startswith("Use\n"))
-    return next(
-        lines for lines in re.findall(r"^```sh\n(.*?)^```$", use, flags=re.MULTILINE | re.DOTALL) if part in lines
-    )
+    found: list[str] = re.findall(r"^```sh\n(.*?)^```$", use, flags=re.MULTILINE | re.DOTALL)
+    return next(lines for lines in found if part in lines)
 
 
 async def run(platform: Platform, tenant: Tenant, lines: str) -> str:
