@@ -15,6 +15,7 @@ from fastapi import Request
 
 from .agents import AgentDirectory
 from .artifacts import ArtifactStore, open_artifacts
+from .audit import AuditLog
 from .auth.authenticator import Authenticator
 from .database import Database
 from .embed_client import EmbedClient
@@ -46,6 +47,7 @@ class Services:
     runs: RunEngine
     artifacts: ArtifactStore
     health: Health
+    audit: AuditLog
     mcp: McpEndpoint
 
 
@@ -128,6 +130,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
                 runs=runs,
                 artifacts=artifacts,
                 health=health,
+                audit=AuditLog(database),
                 mcp=mcp,
             )
         finally:

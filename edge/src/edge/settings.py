@@ -8,6 +8,8 @@ from dormouse_runtime.settings import Address, SettingsError
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from .client_address import TrustedProxies, parse_proxies
+
 MIB = 1024 * 1024
 _PREFIX = "DORMOUSE_"
 
@@ -18,6 +20,10 @@ def _address(value: Any) -> Any:
 
 def _words(value: Any) -> Any:
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+def _proxies(value: Any) -> Any:
+    return parse_proxies(_words(value)) if isinstance(value, str) else value
 
 
 def _readable(path: Path) -> Path:
@@ -65,6 +71,9 @@ class Settings(BaseSettings):
     """gRPC target of tool_fn, for instance 127.0.0.1:8082 or dns:///tool-fn:80. None: there are no tools."""
     embed_target: str | None = None
     """gRPC target of embed_fn, for instance 127.0.0.1:8083 or dns:///embed-fn:80. None: no embeddings, no documents."""
+    trusted_proxies: Annotated[TrustedProxies, NoDecode, BeforeValidator(_proxies)] = ()
+    """Networks of the proxies in front, for instance 10.0.0.0/8, separated by commas: what they say of the client's
+    address, scheme and host (x-forwarded-for, -proto, -host) is believed."""
     mcp_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
     """Origins of web pages that may use /mcp, for instance https://inspector.example.org, separated by commas. A
     request from any other page is refused, so that no page can reach a server on its visitor's own network."""

@@ -1,0 +1,70 @@
+"""What routes write into the audit log."""
+
+import logging
+from typing import Any, Final, Protocol
+
+from dormouse_runtime import logs
+from dormouse_runtime.errors import DormouseError
+
+from edge.database import Database
+
+from .entry import PLATFORM, Entry, append
+
+_log = logging.getLogger("edge.audit")
+
+SOFT: Final = ("file.", "audit.", "access.")
+"""Actions that go on where the log cannot be written; it is said in the process's own log. All others must not."""
+
+
+class Actor(Protocol):
+    """Of a caller, what the log wants to know."""
+
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def key_id(self) -> str: ...
+
+
+class AuditLog:
+    """Appends entries, each in a transaction of its own. `append` does it in yours."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def note(
+        self,
+        caller: Actor | None,
+        action: str,
+        target: str = "",
+        *,
+        tenant: str = "",
+        address: str = "",
+        **details: Any,
+    ) -> None:
+        """Notes that `caller` (None: a stranger) did `action` to `target`; awaited before the answer goes out.
+
+        tenant: whose log, where it is not the caller's; with neither it is the platform's. address: of the client,
+        where it is to be kept.
+        Errors: DATABASE_UNAVAILABLE, unless the action is one of SOFT.
+        """
+        entry = Entry(
+            tenant=tenant or (caller.tenant if caller else PLATFORM),
+            actor=f"user:{caller.user}" if caller else "anonymous",
+            action=action,
+            target=target,
+            key_id=caller.key_id if caller else "",
+            address=address,
+            request_id=logs.bound_id("request_id"),
+            details=details,
+        )
+        try:
+            async with self._database.tenant(entry.tenant) as connection:
+                await append(connection, entry)
+        except DormouseError:
+            if not action.startswith(SOFT):
+                raise
+            _log.exception(
+                "an audit entry is lost", extra={"action": action, "actor": entry.actor, "target": entry.target}
+            )
