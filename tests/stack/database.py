@@ -89,7 +89,9 @@ class Database:
         tenant = Tenant(f"t-{secrets.token_hex(8)}", f"u-{secrets.token_hex(4)}", make_api_key())
         mac = hmac.digest(self._credentials.pepper.read_bytes().strip(), tenant.api_key.encode(), hashlib.sha256)
         async with await psycopg.AsyncConnection.connect(self.owner_url) as connection:
-            await connection.execute("insert into tenants (id, name) values (%s, %s)", [tenant.id, name])
+            await connection.execute(
+                "insert into tenants (id, name, plan) values (%s, %s, 'unlimited')", [tenant.id, name]
+            )
             await connection.execute(
                 "insert into api_keys (id, tenant_id, user_id, name, prefix, mac) values (%s, %s, %s, 'test', %s, %s)",
                 [f"key_{secrets.token_hex(12)}", tenant.id, tenant.user, tenant.api_key[:16], mac],

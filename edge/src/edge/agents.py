@@ -22,7 +22,7 @@ from dormouse_runtime.client import call_metadata
 from dormouse_runtime.errors import DormouseError, from_rpc_error
 from dormouse_runtime.identity import TokenIssuer
 
-from .auth.authenticator import Caller
+from .auth.caller import Caller
 
 _log = logging.getLogger(__name__)
 

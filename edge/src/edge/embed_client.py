@@ -14,7 +14,7 @@ from dormouse_runtime.identity import TokenIssuer
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from .auth.authenticator import Caller
+from .auth.caller import Caller
 
 if TYPE_CHECKING:
     from dormouse.embed.v1.embed_service_pb2_grpc import EmbedServiceAsyncStub

@@ -130,3 +130,14 @@ def invalid_argument(message: str, param: str | None = None) -> ApiError:
 def unauthenticated(message: str) -> ApiError:
     """401 with the challenge that HTTP asks for."""
     return ApiError.of(ErrorReason.ERROR_REASON_UNAUTHENTICATED, message)
+
+
+def insufficient_scope(scope: str) -> ApiError:
+    """403: the credential is somebody's, but not for this."""
+    return ApiError(
+        403,
+        f"This credential may not do that: the scope `{scope}` is missing, or the user's role has not got it.",
+        type="permission_error",
+        code="insufficient_scope",
+        headers={"www-authenticate": f'Bearer realm="dormouse", error="insufficient_scope", scope="{scope}"'},
+    )

@@ -63,8 +63,8 @@ def json_text(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def errors(*statuses: int) -> Responses:
-    """The error answers of a route that needs a key: 401, 500 and 503 come by themselves."""
-    return open_errors(401, 503, *statuses)
+    """The error answers of a route that needs a key: 401, 403, 500 and 503 come by themselves."""
+    return open_errors(401, 403, 503, *statuses)
 
 
 def open_errors(*statuses: int) -> Responses:
@@ -77,6 +77,8 @@ _SAYINGS: Final[Mapping[int, tuple[str, str, str, str]]] = {
           "invalid_argument"),
     401: ("No API key, or none that is valid.", "The API key is not valid: …", "invalid_request_error",
           "invalid_api_key"),
+    403: ("The credential does not carry the scope that stands beside this operation.",
+          "This credential may not do that: the scope `runs` is missing, …", "permission_error", "insufficient_scope"),
     404: ("There is no such thing, or it belongs to somebody else.", "The model `nope` does not exist.",
           "invalid_request_error", "model_not_found"),
     409: ("The state of the thing does not allow this now.", "Run run_… is active on this thread. …", "conflict_error",

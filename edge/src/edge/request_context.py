@@ -30,6 +30,8 @@ class RequestContext:
     thread_id: str = ""
     stream: "Stream | None" = None
     """What the route leaves to be sent once the route itself has ended."""
+    answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """What the answer is to carry besides its own headers, errors included. Names in lower case."""
 
 
 def put_context(scope: MutableMapping[str, Any], context: RequestContext) -> None:

@@ -7,7 +7,7 @@ from dormouse.agent.v1.run_event_pb2 import RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
 from fastapi import Request
 
-from .auth.authenticator import Caller
+from .auth.caller import Caller
 from .errors import ApiError
 from .lifecycle import ClientGoneError, ClientWatch, ServerClosingError
 from .request_context import context_of

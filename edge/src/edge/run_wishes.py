@@ -8,7 +8,7 @@ from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 from pydantic import Field
 
-from .auth.authenticator import Caller
+from .auth.caller import Caller
 from .content import Count, Schema
 from .errors import ApiError
 from .runs.model import Limits

@@ -16,7 +16,7 @@ from dormouse_runtime.client import call_metadata
 from dormouse_runtime.errors import DETAILS_KEY, DormouseError, from_rpc_error
 from dormouse_runtime.identity import TokenIssuer
 
-from .auth.authenticator import Caller
+from .auth.caller import Caller
 from .runs.agent_client import DOCUMENTS_AUDIENCE, DOCUMENTS_METADATA, DOCUMENTS_SCOPES
 
 _log = logging.getLogger(__name__)

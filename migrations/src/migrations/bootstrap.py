@@ -24,7 +24,7 @@ def add_bootstrap_key(connection: psycopg.Connection, key_file: Path, pepper_fil
     key = key_file.read_text().strip()
     mac = hmac.digest(pepper_file.read_bytes().strip(), key.encode(), hashlib.sha256)
     connection.execute(
-        "insert into tenants (id, name) values (%s, 'Default') on conflict (id) do nothing",
+        "insert into tenants (id, name, plan) values (%s, 'Default', 'unlimited') on conflict (id) do nothing",
         [TENANT],
     )
     inserted = connection.execute(

@@ -12,12 +12,17 @@ WRITABLE = (
     *("checkpoints", "checkpoint_blobs", "checkpoint_writes", "tool_calls"),
     *("libraries", "documents", "chunks", "embeddings", "embedding_cache", "search_outcomes"),
     "files",
+    *("users", "invitations", "sessions", "signing_keys"),
 )
-READABLE = ("tenants", "api_keys", "checkpoint_migrations", "alembic_version", "embedding_models", "word_counts")
+READABLE = (
+    *("tenants", "api_keys", "checkpoint_migrations", "alembic_version", "embedding_models", "word_counts"),
+    "audit_entries",
+)
 CALLABLE = (
     *("prune_run_logs", "resumed_runs", "prune_tool_calls", "ensure_embedding_model", "documents_to_clear"),
     *("prune_embedding_cache", "prune_search_outcomes", "match_words", "delete_chunks"),
     *("claim_files", "hold_files"),
+    "append_audit_entry",
 )
 
 

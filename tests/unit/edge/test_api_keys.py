@@ -11,7 +11,9 @@ from devstack.credentials import make_api_key
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 from edge.auth import keys
-from edge.auth.authenticator import BELIEVED_S, REFRESH_S, STALE_S, UNKNOWN_S, Authenticator, Caller
+from edge.auth.authenticator import Authenticator
+from edge.auth.believed import BELIEVED_S, REFRESH_S, STALE_S, UNKNOWN_S
+from edge.auth.caller import Caller
 from edge.database import Database
 
 from tests.stack import Fleet, Stack, Tenant

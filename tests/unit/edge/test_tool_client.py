@@ -14,7 +14,7 @@ from dormouse.tool.v1.tool_service_pb2 import InvokeResponse
 from dormouse_runtime.client import open_channel
 from dormouse_runtime.errors import DormouseError
 from dormouse_runtime.identity import TokenIssuer, TokenVerifier
-from edge.auth.authenticator import Caller
+from edge.auth.caller import Caller
 from edge.tool_client import ToolClient
 
 from tests.contract.tool_service import TOOLS, ScriptedTools, serving

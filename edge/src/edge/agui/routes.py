@@ -11,8 +11,8 @@ from dormouse_runtime.errors import DormouseError
 from fastapi import APIRouter, Path, Request, Response
 from pydantic_core import from_json, to_json
 
-from edge.auth.authenticator import Caller
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.errors import invalid_argument
 from edge.ids import derived_thread_id, is_thread_id
 from edge.openapi import data_only, errors, event_stream, json_body, json_text
@@ -59,7 +59,7 @@ _EXAMPLE = (
 )
 async def run_agent(
     request: Request,
-    caller: CurrentCaller,
+    caller: Annotated[Caller, Requires(Scope.RUNS)],
     agent_id: Annotated[str, Path(description="The agent.", examples=["chat"])],
 ) -> Response:
     services = services_of(request)

@@ -1,40 +1,55 @@
-"""The `Authorization` header as a dependency of every route that speaks for somebody."""
+"""The `Authorization` header as a dependency of every route that speaks for somebody: the one place that checks."""
 
-from typing import Annotated, Final
+from typing import Any, Final
 
-from fastapi import Depends, Request
+from fastapi import Request, Security
 from fastapi.openapi.models import HTTPBearer
+from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
-from edge.errors import unauthenticated
+from edge.errors import insufficient_scope, unauthenticated
 from edge.request_context import context_of
 from edge.services import services_of
 
-from .authenticator import Caller
+from .caller import Caller
+from .scopes import Scope
 
 
-class ApiKeyScheme(SecurityBase):
-    """Reads the key, tells its owner, and stands in the OpenAPI document."""
+class BearerScheme(SecurityBase):
+    """Reads the credential, tells its owner, checks the route's scopes, and stands in the OpenAPI document."""
 
-    scheme_name = "ApiKey"
+    scheme_name = "Bearer"
     model = HTTPBearer(
-        bearerFormat="dm_live_…", description="An API key of the platform: `Authorization: Bearer dm_live_…`"
+        bearerFormat="dm_live_…",
+        description="An API key of the platform: `Authorization: Bearer dm_live_…`. Beside each operation stands the "
+        "scope that the credential has to carry.",
     )
 
-    async def __call__(self, request: Request) -> Caller:
-        """The caller. Raises ApiError 401, and DATABASE_UNAVAILABLE when the key cannot be checked now."""
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        key = key.strip()
-        if scheme.lower() != "bearer" or not key:
+    async def __call__(self, request: Request, required: SecurityScopes) -> Caller:
+        """The caller.
+
+        Raises ApiError 401, ApiError 403 where a scope is missing, and DATABASE_UNAVAILABLE when the credential cannot
+        be checked now.
+        """
+        scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+        credential = credential.strip()
+        if scheme.lower() != "bearer" or not credential:
             raise unauthenticated(
                 "You didn't provide an API key. Send it in an Authorization header: `Authorization: Bearer dm_live_…`."
             )
-        caller = await services_of(request).authenticator.authenticate(key)
+        caller = await services_of(request).authenticator.authenticate(credential)
         if caller is None:
             raise unauthenticated("The API key is not valid: it is mistyped, unknown or revoked.")
         context_of(request.scope).tenant = caller.tenant
+        for scope in required.scopes:
+            if scope not in caller.scopes:
+                raise insufficient_scope(scope)
         return caller
 
 
-SCHEME: Final = ApiKeyScheme()
-CurrentCaller = Annotated[Caller, Depends(SCHEME)]
+SCHEME: Final = BearerScheme()
+
+
+def Requires(*scopes: Scope) -> Any:  # noqa: N802 - reads as FastAPI's own Security and Depends do
+    """`caller: Annotated[Caller, Requires(Scope.RUNS)]`: who asks, once they may. No scope: whoever is somebody."""
+    return Security(SCHEME, scopes=[str(scope) for scope in scopes])

@@ -15,7 +15,7 @@ from dormouse.embed.v1.embed_pb2 import Document, DocumentState
 from dormouse.embed.v1.embed_service_pb2 import DeleteDocumentRequest
 from dormouse_runtime.errors import DormouseError
 
-from edge.auth.authenticator import Caller
+from edge.auth.caller import Caller
 from edge.embed_client import EmbedClient, translate
 from edge.errors import ApiError
 

@@ -10,7 +10,7 @@ from dormouse.embed.v1.embed_pb2 import Document
 from dormouse.embed.v1.embed_service_pb2 import IngestHeader, IngestProgress, IngestRequest
 from dormouse_runtime.errors import DormouseError
 
-from edge.auth.authenticator import Caller
+from edge.auth.caller import Caller
 from edge.embed_client import EmbedClient, translate
 from edge.errors import ApiError
 

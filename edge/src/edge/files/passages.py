@@ -8,7 +8,7 @@ from dormouse.embed.v1.embed_pb2 import Passage
 from dormouse.embed.v1.embed_service_pb2 import GetPassageRequest
 from dormouse_runtime.errors import DormouseError
 
-from edge.auth.authenticator import Caller
+from edge.auth.caller import Caller
 from edge.embed_client import EmbedClient, translate
 
 from .model import FileRecord

@@ -9,7 +9,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
 from edge import untrusted
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.errors import ApiError, invalid_argument
 from edge.ids import FILE_PATTERN
 from edge.openapi import errors, event_stream, json_answer, ref
@@ -75,7 +76,7 @@ _EXISTING: Final[dict[str, Any]] = {
 )
 async def upload_file(
     request: Request,
-    caller: CurrentCaller,
+    caller: Annotated[Caller, Requires(Scope.FILES)],
     stream: Annotated[bool, Query(description="Answer with the progress.")] = False,
 ) -> Response:
     files = files_of(request)
@@ -99,7 +100,7 @@ async def upload_file(
 )
 async def list_files(
     request: Request,
-    caller: CurrentCaller,
+    caller: Annotated[Caller, Requires(Scope.FILES_READ)],
     limit: Annotated[int, Query(ge=1, le=10_000, description="How many at most.")] = 100,
     after: Annotated[str | None, Query(max_length=200, description="Read on behind this id.")] = None,
     order: Annotated[Literal["asc", "desc"], Query(description="`desc`: newest first.")] = "desc",
@@ -128,7 +129,9 @@ async def list_files(
     responses={200: json_answer(FileObject, "The file.", EXAMPLE), **errors(404)},
     response_class=Response,
 )
-async def get_file(request: Request, caller: CurrentCaller, file_id: FileId) -> Response:
+async def get_file(
+    request: Request, caller: Annotated[Caller, Requires(Scope.FILES_READ)], file_id: FileId
+) -> Response:
     return _json(file_to_json(await files_of(request).table.get(caller.tenant, file_id)))
 
 
@@ -143,7 +146,7 @@ async def get_file(request: Request, caller: CurrentCaller, file_id: FileId) -> 
     },
     response_class=Response,
 )
-async def delete_file(request: Request, caller: CurrentCaller, file_id: FileId) -> Response:
+async def delete_file(request: Request, caller: Annotated[Caller, Requires(Scope.FILES)], file_id: FileId) -> Response:
     await files_of(request).delete(caller.tenant, file_id)
     return _json({"id": file_id, "object": "file", "deleted": True})
 
@@ -166,7 +169,9 @@ async def delete_file(request: Request, caller: CurrentCaller, file_id: FileId) 
     },
     response_class=Response,
 )
-async def download_file(request: Request, caller: CurrentCaller, file_id: FileId) -> Response:
+async def download_file(
+    request: Request, caller: Annotated[Caller, Requires(Scope.FILES_READ)], file_id: FileId
+) -> Response:
     files = files_of(request)
     file = await files.table.get(caller.tenant, file_id)
     etag = f'"{file.sha256}"'
@@ -202,7 +207,9 @@ async def download_file(request: Request, caller: CurrentCaller, file_id: FileId
     responses={200: _STREAM, **errors(404)},
     response_class=Response,
 )
-async def stream_file_events(request: Request, caller: CurrentCaller, file_id: FileId) -> Response:
+async def stream_file_events(
+    request: Request, caller: Annotated[Caller, Requires(Scope.FILES_READ)], file_id: FileId
+) -> Response:
     return _progress(request, files_of(request), caller.tenant, file_id, {})
 
 
@@ -216,7 +223,7 @@ async def stream_file_events(request: Request, caller: CurrentCaller, file_id: F
 )
 async def get_file_passage(
     request: Request,
-    caller: CurrentCaller,
+    caller: Annotated[Caller, Requires(Scope.FILES_READ)],
     file_id: FileId,
     chunk_id: Annotated[str, Path(description="The passage's id.", examples=["17"])],
 ) -> Response:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-from edge.auth.authenticator import Caller
+from edge.auth.caller import Caller
 from edge.database import Database
 from edge.embed_client import EmbedClient
 from edge.errors import ApiError

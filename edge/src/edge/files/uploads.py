@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from dormouse_runtime.errors import DormouseError
 
-from edge.auth.authenticator import Caller
+from edge.auth.caller import Caller
 from edge.errors import ApiError, invalid_argument
 from edge.ids import new_file_id
 

@@ -3,7 +3,7 @@
 from collections.abc import MutableMapping
 from typing import Any, Final
 
-from edge.auth.authenticator import Caller
+from edge.auth.caller import Caller
 
 KEY: Final = "dormouse.caller"
 

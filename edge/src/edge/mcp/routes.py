@@ -1,11 +1,13 @@
 """`POST /mcp`: light, so that the edge starts without the SDK."""
 
+from typing import Annotated
+
 from dormouse.common.v1.error_pb2 import ErrorReason
 from fastapi import APIRouter, Request, Response
-from starlette.types import Receive, Scope, Send
+from starlette import types
 
-from edge.auth.authenticator import Caller
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.errors import ApiError
 from edge.services import services_of
 
@@ -25,14 +27,14 @@ class _McpResponse(Response):
         self._endpoint = endpoint
         self._caller = caller
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
         put_caller(scope, self._caller)
         await self._endpoint.handle(scope, receive, send)
 
 
 # Not in the OpenAPI document: bodies and errors are MCP's own. GET and DELETE are for sessions, and there are none.
 @router.post("/mcp", include_in_schema=False, response_class=Response)
-async def serve_mcp(request: Request, caller: CurrentCaller) -> Response:
+async def serve_mcp(request: Request, caller: Annotated[Caller, Requires(Scope.TOOLS)]) -> Response:
     endpoint = services_of(request).mcp
     origin = request.headers.get("origin")
     if origin is not None and origin not in endpoint.origins:

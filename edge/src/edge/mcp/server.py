@@ -26,7 +26,7 @@ from mcp.types import (
 from mcp.types import Tool as McpTool
 from starlette.requests import Request
 
-from edge.auth.authenticator import Caller
+from edge.auth.caller import Caller
 from edge.native.tool_routes import input_schema
 from edge.request_context import context_of
 from edge.tool_client import ToolClient

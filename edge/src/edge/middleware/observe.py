@@ -46,7 +46,7 @@ class ObserveMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), id_header]
+                message["headers"] = [*message.get("headers", ()), id_header, *context.answer_headers]
             await send(message)
 
         with logs.bind(request_id=context.request_id):

@@ -9,7 +9,8 @@ from dormouse.common.v1.error_pb2 import ErrorReason
 from fastapi import APIRouter, Path, Request, Response
 
 from edge.agents import Catalogue
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.errors import ApiError
 from edge.openapi import errors, json_answer
 from edge.run_wishes import known_tools
@@ -38,7 +39,7 @@ _LIST_EXAMPLE = {"object": "list", "data": [AGENT_EXAMPLE], "default_model": "ll
     responses={200: json_answer(AgentList, "Agents by id.", _LIST_EXAMPLE), **errors(504)},
     response_class=Response,
 )
-async def list_agents(request: Request, caller: CurrentCaller) -> Response:
+async def list_agents(request: Request, caller: Annotated[Caller, Requires(Scope.MODELS_READ)]) -> Response:
     services = services_of(request)
     catalogue = await services.agents.catalogue()
     tools = await known_tools(services.tools, caller)
@@ -54,7 +55,9 @@ async def list_agents(request: Request, caller: CurrentCaller) -> Response:
     response_class=Response,
 )
 async def get_agent(
-    request: Request, caller: CurrentCaller, agent_id: Annotated[str, Path(description="Its id.", examples=["chat"])]
+    request: Request,
+    caller: Annotated[Caller, Requires(Scope.MODELS_READ)],
+    agent_id: Annotated[str, Path(description="Its id.", examples=["chat"])],
 ) -> Response:
     services = services_of(request)
     catalogue = await services.agents.catalogue()

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from edge import untrusted
 from edge.artifacts import Artifact, ArtifactPage, ArtifactVersion
 from edge.artifacts.comparison import compare
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.ids import is_thread_id
 from edge.openapi import errors, json_answer, json_body
 from edge.request_body import read_json
@@ -55,7 +56,7 @@ WhichVersion = Annotated[int | None, Query(ge=1, le=VERSION_LIMIT, description="
 )
 async def list_artifacts(
     request: Request,
-    caller: CurrentCaller,
+    caller: Annotated[Caller, Requires(Scope.ARTIFACTS_READ)],
     limit: Limit = 20,
     after: After = None,
     thread_id: Annotated[str | None, Query(max_length=200, description="Only those of this thread.")] = None,
@@ -77,7 +78,9 @@ async def list_artifacts(
     responses={200: json_answer(ArtifactObject, "The artifact.", EXAMPLE), **errors(404)},
     response_class=Response,
 )
-async def get_artifact(request: Request, caller: CurrentCaller, artifact_id: ArtifactId) -> Response:
+async def get_artifact(
+    request: Request, caller: Annotated[Caller, Requires(Scope.ARTIFACTS_READ)], artifact_id: ArtifactId
+) -> Response:
     return _json(_object(await services_of(request).artifacts.get(caller.tenant, artifact_id)))
 
 
@@ -91,7 +94,7 @@ async def get_artifact(request: Request, caller: CurrentCaller, artifact_id: Art
 )
 async def list_versions(
     request: Request,
-    caller: CurrentCaller,
+    caller: Annotated[Caller, Requires(Scope.ARTIFACTS_READ)],
     artifact_id: ArtifactId,
     limit: Limit = 20,
     before: Annotated[int | None, Query(ge=1, le=VERSION_LIMIT, description="Only older ones than this.")] = None,
@@ -109,7 +112,12 @@ async def list_versions(
     responses={200: json_answer(ArtifactObject, "The artifact in this version.", EXAMPLE), **errors(400, 404)},
     response_class=Response,
 )
-async def get_version(request: Request, caller: CurrentCaller, artifact_id: ArtifactId, version: Version) -> Response:
+async def get_version(
+    request: Request,
+    caller: Annotated[Caller, Requires(Scope.ARTIFACTS_READ)],
+    artifact_id: ArtifactId,
+    version: Version,
+) -> Response:
     return _json(_object(await services_of(request).artifacts.get(caller.tenant, artifact_id, version)))
 
 
@@ -122,7 +130,7 @@ async def get_version(request: Request, caller: CurrentCaller, artifact_id: Arti
 )
 async def compare_versions(
     request: Request,
-    caller: CurrentCaller,
+    caller: Annotated[Caller, Requires(Scope.ARTIFACTS_READ)],
     artifact_id: ArtifactId,
     old: Annotated[int, Query(alias="from", ge=1, le=VERSION_LIMIT, description="The version to start from.")],
     new: Annotated[
@@ -156,7 +164,9 @@ async def compare_versions(
     openapi_extra=json_body(ArtifactRestore),
     response_class=Response,
 )
-async def restore_version(request: Request, caller: CurrentCaller, artifact_id: ArtifactId) -> Response:
+async def restore_version(
+    request: Request, caller: Annotated[Caller, Requires(Scope.ARTIFACTS)], artifact_id: ArtifactId
+) -> Response:
     wanted = await read_json(request, ArtifactRestore)
     return _json(_object(await services_of(request).artifacts.restore(caller.tenant, artifact_id, wanted.version)))
 
@@ -176,7 +186,10 @@ async def restore_version(request: Request, caller: CurrentCaller, artifact_id: 
     response_class=Response,
 )
 async def download(
-    request: Request, caller: CurrentCaller, artifact_id: ArtifactId, version: WhichVersion = None
+    request: Request,
+    caller: Annotated[Caller, Requires(Scope.ARTIFACTS_READ)],
+    artifact_id: ArtifactId,
+    version: WhichVersion = None,
 ) -> Response:
     artifact = await services_of(request).artifacts.get(caller.tenant, artifact_id, version)
     about = artifact.about

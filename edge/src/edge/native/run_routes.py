@@ -6,8 +6,8 @@ import orjson
 from dormouse.common.v1.error_pb2 import ErrorReason
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from edge.auth.authenticator import Caller
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.errors import ApiError
 from edge.ids import is_run_id, is_thread_id
 from edge.openapi import Responses, errors, event_stream, json_answer, json_body
@@ -84,7 +84,7 @@ _EVENT_NAMES = (
     openapi_extra=json_body(RunRequest),
     response_class=Response,
 )
-async def create_run(request: Request, caller: CurrentCaller) -> Response:
+async def create_run(request: Request, caller: Annotated[Caller, Requires(Scope.RUNS)]) -> Response:
     return await _start(request, caller, None)
 
 
@@ -98,7 +98,9 @@ async def create_run(request: Request, caller: CurrentCaller) -> Response:
     openapi_extra=json_body(RunRequest),
     response_class=Response,
 )
-async def create_thread_run(request: Request, caller: CurrentCaller, thread_id: ThreadId) -> Response:
+async def create_thread_run(
+    request: Request, caller: Annotated[Caller, Requires(Scope.RUNS)], thread_id: ThreadId
+) -> Response:
     return await _start(request, caller, thread_id)
 
 
@@ -112,7 +114,7 @@ async def create_thread_run(request: Request, caller: CurrentCaller, thread_id: 
 )
 async def list_runs(
     request: Request,
-    caller: CurrentCaller,
+    caller: Annotated[Caller, Requires(Scope.RUNS_READ)],
     limit: Limit = 20,
     after: After = None,
     status: Annotated[RunStatus | None, Query(description="Only runs in this state.")] = None,
@@ -130,7 +132,7 @@ async def list_runs(
 )
 async def list_thread_runs(
     request: Request,
-    caller: CurrentCaller,
+    caller: Annotated[Caller, Requires(Scope.RUNS_READ)],
     thread_id: ThreadId,
     limit: Limit = 20,
     after: After = None,
@@ -147,7 +149,7 @@ async def list_thread_runs(
     responses={200: json_answer(RunObject, "The run.", RUN_EXAMPLE), **errors(404)},
     response_class=Response,
 )
-async def get_run(request: Request, caller: CurrentCaller, run_id: RunId) -> Response:
+async def get_run(request: Request, caller: Annotated[Caller, Requires(Scope.RUNS_READ)], run_id: RunId) -> Response:
     check_run_id(run_id)
     services = services_of(request)
     run = await services.runs.get(caller.tenant, run_id)
@@ -166,7 +168,7 @@ async def get_run(request: Request, caller: CurrentCaller, run_id: RunId) -> Res
 )
 async def stream_run_events(
     request: Request,
-    caller: CurrentCaller,
+    caller: Annotated[Caller, Requires(Scope.RUNS_READ)],
     run_id: RunId,
     after: Annotated[int, Query(ge=0, le=SEQ_LIMIT, description="The seq of the last event that is known.")] = 0,
     last_event_id: Annotated[
@@ -201,7 +203,7 @@ async def stream_run_events(
     responses={200: json_answer(RunObject, "The run.", RUN_EXAMPLE | {"status": "cancelled"}), **errors(404)},
     response_class=Response,
 )
-async def cancel_run(request: Request, caller: CurrentCaller, run_id: RunId) -> Response:
+async def cancel_run(request: Request, caller: Annotated[Caller, Requires(Scope.RUNS)], run_id: RunId) -> Response:
     check_run_id(run_id)
     services = services_of(request)
     run = await services.runs.cancel(caller.tenant, run_id)
@@ -220,7 +222,7 @@ async def cancel_run(request: Request, caller: CurrentCaller, run_id: RunId) -> 
     openapi_extra=json_body(ResumeRequest),
     response_class=Response,
 )
-async def resume_run(request: Request, caller: CurrentCaller, run_id: RunId) -> Response:
+async def resume_run(request: Request, caller: Annotated[Caller, Requires(Scope.RUNS)], run_id: RunId) -> Response:
     services = services_of(request)
     wanted = await read_json(request, ResumeRequest)
     check_run_id(run_id)

@@ -1,14 +1,15 @@
 """`/v1/threads`: conversations that last."""
 
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 from fastapi import APIRouter, Request, Response
 
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.openapi import errors, json_answer, json_body
 from edge.request_body import read_json
 from edge.request_context import context_of
@@ -50,7 +51,7 @@ _STATE_EXAMPLE = {
     openapi_extra=json_body(ThreadRequest, required=False),
     response_class=Response,
 )
-async def create_thread(request: Request, caller: CurrentCaller) -> Response:
+async def create_thread(request: Request, caller: Annotated[Caller, Requires(Scope.THREADS)]) -> Response:
     wanted = await read_json(request, ThreadRequest, default=ThreadRequest())
     thread = await services_of(request).threads.create(caller.tenant, wanted.metadata)
     return _json(thread_to_json(thread), 201, {"location": f"/v1/threads/{thread.id}"})
@@ -64,7 +65,9 @@ async def create_thread(request: Request, caller: CurrentCaller) -> Response:
     responses={200: json_answer(ThreadList, "Threads.", _LIST_EXAMPLE), **errors(400)},
     response_class=Response,
 )
-async def list_threads(request: Request, caller: CurrentCaller, limit: Limit = 20, after: After = None) -> Response:
+async def list_threads(
+    request: Request, caller: Annotated[Caller, Requires(Scope.THREADS_READ)], limit: Limit = 20, after: After = None
+) -> Response:
     page = await services_of(request).threads.page(caller.tenant, limit=limit, after=after)
     return _json(threads_to_json(page))
 
@@ -76,7 +79,9 @@ async def list_threads(request: Request, caller: CurrentCaller, limit: Limit = 2
     responses={200: json_answer(ThreadObject, "The thread.", THREAD_EXAMPLE), **errors(404)},
     response_class=Response,
 )
-async def get_thread(request: Request, caller: CurrentCaller, thread_id: ThreadId) -> Response:
+async def get_thread(
+    request: Request, caller: Annotated[Caller, Requires(Scope.THREADS_READ)], thread_id: ThreadId
+) -> Response:
     return _json(thread_to_json(await services_of(request).threads.get(caller.tenant, thread_id)))
 
 
@@ -89,7 +94,9 @@ async def get_thread(request: Request, caller: CurrentCaller, thread_id: ThreadI
     openapi_extra=json_body(ThreadChanges),
     response_class=Response,
 )
-async def update_thread(request: Request, caller: CurrentCaller, thread_id: ThreadId) -> Response:
+async def update_thread(
+    request: Request, caller: Annotated[Caller, Requires(Scope.THREADS)], thread_id: ThreadId
+) -> Response:
     changes = await read_json(request, ThreadChanges)
     thread = await services_of(request).threads.merge_metadata(caller.tenant, thread_id, changes.metadata)
     return _json(thread_to_json(thread))
@@ -110,7 +117,9 @@ async def update_thread(request: Request, caller: CurrentCaller, thread_id: Thre
     },
     response_class=Response,
 )
-async def delete_thread(request: Request, caller: CurrentCaller, thread_id: ThreadId) -> Response:
+async def delete_thread(
+    request: Request, caller: Annotated[Caller, Requires(Scope.THREADS)], thread_id: ThreadId
+) -> Response:
     services = services_of(request)
     await services.threads.get(caller.tenant, thread_id)
     for status in (RunStatus.QUEUED, RunStatus.RUNNING):
@@ -133,7 +142,9 @@ async def delete_thread(request: Request, caller: CurrentCaller, thread_id: Thre
     responses={200: json_answer(ThreadState, "Messages and values.", _STATE_EXAMPLE), **errors(404, 504)},
     response_class=Response,
 )
-async def get_thread_state(request: Request, caller: CurrentCaller, thread_id: ThreadId) -> Response:
+async def get_thread_state(
+    request: Request, caller: Annotated[Caller, Requires(Scope.THREADS_READ)], thread_id: ThreadId
+) -> Response:
     services = services_of(request)
     await services.threads.get(caller.tenant, thread_id)
     try:

@@ -1,12 +1,13 @@
 """`GET /v1/tools`."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
 from dormouse.tool.v1.tool_pb2 import Tool
 from fastapi import APIRouter, Request, Response
 
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.openapi import errors, json_answer
 from edge.services import services_of
 
@@ -42,7 +43,7 @@ _EXAMPLE: Final[dict[str, Any]] = {
     responses={200: json_answer(ToolList, "Tools by name.", _EXAMPLE), **errors(504)},
     response_class=Response,
 )
-async def list_tools(request: Request, caller: CurrentCaller) -> Response:
+async def list_tools(request: Request, caller: Annotated[Caller, Requires(Scope.TOOLS)]) -> Response:
     tools = await services_of(request).tools.tools(caller)
     answer = {"object": "list", "data": [_tool_to_json(tool) for _, tool in sorted(tools.items())]}
     return Response(orjson.dumps(answer), media_type="application/json")

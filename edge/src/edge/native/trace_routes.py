@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 import orjson
 from fastapi import APIRouter, Query, Request, Response
 
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.openapi import errors, json_answer
 from edge.run_answers import note_run
 from edge.services import services_of
@@ -32,7 +33,7 @@ _ANSWER["content"]["text/plain"] = {"schema": {"type": "string"}, "example": TEX
 )
 async def get_run_trace(
     request: Request,
-    caller: CurrentCaller,
+    caller: Annotated[Caller, Requires(Scope.RUNS_READ)],
     run_id: RunId,
     form: Annotated[Literal["json", "text"], Query(alias="format", description="How to tell it.")] = "json",
 ) -> Response:

@@ -1,11 +1,13 @@
 """`POST /v1/chat/completions`."""
 
 import time
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.lifecycle import ClientGoneError
 from edge.openapi import ErrorResponse, data_only, errors, event_stream, json_answer, json_body, json_text, ref
 from edge.request_body import read_json
@@ -41,7 +43,7 @@ _ANSWER["headers"] = _STREAM["headers"]
     openapi_extra=json_body(ChatCompletionRequest),
     response_class=Response,
 )
-async def create_chat_completion(request: Request, caller: CurrentCaller) -> Response:
+async def create_chat_completion(request: Request, caller: Annotated[Caller, Requires(Scope.RUNS)]) -> Response:
     services = services_of(request)
     body = await read_json(request, ChatCompletionRequest)
     client_tools = client_tools_of(body)

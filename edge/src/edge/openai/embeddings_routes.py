@@ -5,7 +5,7 @@ import base64
 import sys
 from array import array
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
 from dormouse.common.v1.error_pb2 import ErrorReason
@@ -13,7 +13,8 @@ from dormouse.embed.v1.embed_pb2 import Embedding
 from dormouse.embed.v1.embed_service_pb2 import EmbedResponse
 from fastapi import APIRouter, Request, Response
 
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.errors import ApiError, invalid_argument
 from edge.lifecycle import ClientGoneError, ClientWatch, ServerClosingError
 from edge.openapi import errors, json_answer, json_body
@@ -44,7 +45,7 @@ _SWAP: Final = sys.byteorder == "big"
     openapi_extra=json_body(EmbeddingsRequest),
     response_class=Response,
 )
-async def create_embeddings(request: Request, caller: CurrentCaller) -> Response:
+async def create_embeddings(request: Request, caller: Annotated[Caller, Requires(Scope.EMBEDDINGS)]) -> Response:
     services = services_of(request)
     body = await read_json(request, EmbeddingsRequest)
     texts = await _texts(body, services.token_texts)

@@ -8,7 +8,8 @@ from dormouse.common.v1.error_pb2 import ErrorReason
 from fastapi import APIRouter, Path, Request, Response
 
 from edge.agents import Catalogue
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.errors import ApiError
 from edge.openapi import errors, json_answer
 from edge.services import services_of
@@ -26,7 +27,7 @@ router = APIRouter(tags=["OpenAI"])
     responses={200: json_answer(ModelList, "Agents and models.", MODEL_LIST_EXAMPLE), **errors(504)},
     response_class=Response,
 )
-async def list_models(request: Request, caller: CurrentCaller) -> Response:
+async def list_models(request: Request, caller: Annotated[Caller, Requires(Scope.MODELS_READ)]) -> Response:
     catalogue = await services_of(request).agents.catalogue()
     return _json({"object": "list", "data": _objects(catalogue)})
 
@@ -40,7 +41,9 @@ async def list_models(request: Request, caller: CurrentCaller) -> Response:
     response_class=Response,
 )
 async def get_model(
-    request: Request, caller: CurrentCaller, model: Annotated[str, Path(description="Its name.", examples=["chat"])]
+    request: Request,
+    caller: Annotated[Caller, Requires(Scope.MODELS_READ)],
+    model: Annotated[str, Path(description="Its name.", examples=["chat"])],
 ) -> Response:
     catalogue = await services_of(request).agents.catalogue()
     full = model if catalogue.has_agent(model) else catalogue.find_model(model)

@@ -1,7 +1,7 @@
 """`POST /v1/search`: passages of the tenant's files that answer a question."""
 
 import time
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import grpc
 import orjson
@@ -10,8 +10,8 @@ from dormouse.embed.v1.embed_pb2 import SearchHit, SearchMode
 from dormouse.embed.v1.embed_service_pb2 import SearchRequest, SearchResponse
 from fastapi import APIRouter, Request, Response
 
-from edge.auth.authenticator import Caller
-from edge.auth.bearer import CurrentCaller
+from edge.auth.bearer import Requires
+from edge.auth.caller import Caller, Scope
 from edge.embed_client import EmbedClient, translate
 from edge.errors import ApiError, invalid_argument
 from edge.files.encoding import place_to_json
@@ -47,7 +47,7 @@ _NAMES: Final = {number: name for name, number in _MODES.items()}
     openapi_extra=json_body(SearchQuery),
     response_class=Response,
 )
-async def search(request: Request, caller: CurrentCaller) -> Response:
+async def search(request: Request, caller: Annotated[Caller, Requires(Scope.SEARCH)]) -> Response:
     wanted = await read_json(request, SearchQuery)
     if not wanted.query.strip():
         raise invalid_argument("`query` holds nothing to look for.", "query")

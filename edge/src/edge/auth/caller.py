@@ -1,0 +1,38 @@
+"""Who a request speaks for, and what it may do."""
+
+from dataclasses import dataclass
+
+from .scopes import Role, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """The agents, models and tools that may be used, by name. None: all there are."""
+
+    agents: frozenset[str] | None = None
+    models: frozenset[str] | None = None
+    tools: frozenset[str] | None = None
+
+
+EVERYTHING = Grants()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Made from a credential and nothing else. Without more said it may do nothing at the API: calls of our own."""
+
+    tenant: str
+    user: str
+    key_id: str
+    """Empty where the credential is not an API key."""
+    role: Role = Role.VIEWER
+    scopes: frozenset[Scope] = frozenset()
+    """What the credential carries and the role has."""
+    grants: Grants = EVERYTHING
+    plan: str = "free"
+    """The tenant's."""
+    session_id: str = ""
+    """Of the session whose access token it is; empty for other credentials."""
+
+
+__all__ = ["EVERYTHING", "Caller", "Grants", "Role", "Scope"]
