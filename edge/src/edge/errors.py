@@ -39,6 +39,7 @@ MEANINGS: Mapping[int, HttpMeaning] = {
     ErrorReason.ERROR_REASON_THREAD_BUSY: HttpMeaning(409, "conflict_error", "thread_busy", should_retry=False),
     ErrorReason.ERROR_REASON_CONFLICT: HttpMeaning(409, "conflict_error", "conflict", should_retry=False),
     ErrorReason.ERROR_REASON_ARTIFACT_NOT_FOUND: HttpMeaning(404, _INVALID, "artifact_not_found"),
+    ErrorReason.ERROR_REASON_CONTENT_FILTERED: HttpMeaning(400, _INVALID, "content_filter", should_retry=False),
     ErrorReason.ERROR_REASON_UNAUTHENTICATED: HttpMeaning(401, _INVALID, "invalid_api_key"),
     ErrorReason.ERROR_REASON_PERMISSION_DENIED: HttpMeaning(403, "permission_error", "permission_denied"),
     ErrorReason.ERROR_REASON_RATE_LIMITED: HttpMeaning(429, "rate_limit_error", "rate_limit_exceeded"),

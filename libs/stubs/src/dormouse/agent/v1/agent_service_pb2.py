@@ -25,33 +25,34 @@ _sym_db = _symbol_database.Default()
 from dormouse.agent.v1 import agent_pb2 as dormouse_dot_agent_dot_v1_dot_agent__pb2
 from dormouse.agent.v1 import message_pb2 as dormouse_dot_agent_dot_v1_dot_message__pb2
 from dormouse.agent.v1 import run_event_pb2 as dormouse_dot_agent_dot_v1_dot_run__event__pb2
+from dormouse.agent.v1 import safety_pb2 as dormouse_dot_agent_dot_v1_dot_safety__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%dormouse/agent/v1/agent_service.proto\x12\x11\x64ormouse.agent.v1\x1a\x1d\x64ormouse/agent/v1/agent.proto\x1a\x1f\x64ormouse/agent/v1/message.proto\x1a!dormouse/agent/v1/run_event.proto\"\xa3\x04\n\x0e\x45xecuteRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12)\n\x05input\x18\x04 \x03(\x0b\x32\x1a.dormouse.agent.v1.Message\x12,\n\x06thread\x18\x05 \x01(\x0b\x32\x1c.dormouse.agent.v1.ThreadRef\x12\x35\n\x07options\x18\x06 \x01(\x0b\x32$.dormouse.agent.v1.GenerationOptions\x12\x33\n\x0c\x63lient_tools\x18\x07 \x03(\x0b\x32\x1d.dormouse.agent.v1.ClientTool\x12-\n\x08recovery\x18\x08 \x01(\x0b\x32\x1b.dormouse.agent.v1.Recovery\x12\x33\n\x07\x61nswers\x18\t \x03(\x0b\x32\".dormouse.agent.v1.InterruptAnswer\x12\x11\n\tbudget_ms\x18\n \x01(\r\x12/\n\x05tools\x18\x0b \x01(\x0b\x32 .dormouse.agent.v1.ToolSelection\x12,\n\x06limits\x18\x0c \x01(\x0b\x32\x1c.dormouse.agent.v1.RunLimits\x12.\n\tartifacts\x18\r \x03(\x0b\x32\x1b.dormouse.agent.v1.Artifact\x12\x15\n\rcan_interrupt\x18\x0e \x01(\x08\">\n\x0f\x45xecuteResponse\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.dormouse.agent.v1.RunEvent\"\x13\n\x11ListAgentsRequest\"\x9f\x01\n\x12ListAgentsResponse\x12(\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x18.dormouse.agent.v1.Agent\x12(\n\x06models\x18\x02 \x03(\x0b\x32\x18.dormouse.agent.v1.Model\x12\x1e\n\x16model_server_reachable\x18\x03 \x01(\x08\x12\x15\n\rdefault_model\x18\x04 \x01(\t\"A\n\x15GetThreadStateRequest\x12\x11\n\tthread_id\x18\x01 \x01(\t\x12\x15\n\rcheckpoint_id\x18\x02 \x01(\t\"r\n\x16GetThreadStateResponse\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12,\n\x08messages\x18\x02 \x03(\x0b\x32\x1a.dormouse.agent.v1.Message\x12\x13\n\x0bvalues_json\x18\x03 \x01(\t\"U\n\x13PruneThreadsRequest\x12\x12\n\nthread_ids\x18\x01 \x03(\t\x12*\n\x04mode\x18\x02 \x01(\x0e\x32\x1c.dormouse.agent.v1.PruneMode\"\x16\n\x14PruneThreadsResponse*Z\n\tPruneMode\x12\x1a\n\x16PRUNE_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16PRUNE_MODE_KEEP_LATEST\x10\x01\x12\x15\n\x11PRUNE_MODE_DELETE\x10\x02\x32\x85\x03\n\x0c\x41gentService\x12R\n\x07\x45xecute\x12!.dormouse.agent.v1.ExecuteRequest\x1a\".dormouse.agent.v1.ExecuteResponse0\x01\x12Y\n\nListAgents\x12$.dormouse.agent.v1.ListAgentsRequest\x1a%.dormouse.agent.v1.ListAgentsResponse\x12\x65\n\x0eGetThreadState\x12(.dormouse.agent.v1.GetThreadStateRequest\x1a).dormouse.agent.v1.GetThreadStateResponse\x12_\n\x0cPruneThreads\x12&.dormouse.agent.v1.PruneThreadsRequest\x1a\'.dormouse.agent.v1.PruneThreadsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%dormouse/agent/v1/agent_service.proto\x12\x11\x64ormouse.agent.v1\x1a\x1d\x64ormouse/agent/v1/agent.proto\x1a\x1f\x64ormouse/agent/v1/message.proto\x1a!dormouse/agent/v1/run_event.proto\x1a\x1e\x64ormouse/agent/v1/safety.proto\"\xce\x04\n\x0e\x45xecuteRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12)\n\x05input\x18\x04 \x03(\x0b\x32\x1a.dormouse.agent.v1.Message\x12,\n\x06thread\x18\x05 \x01(\x0b\x32\x1c.dormouse.agent.v1.ThreadRef\x12\x35\n\x07options\x18\x06 \x01(\x0b\x32$.dormouse.agent.v1.GenerationOptions\x12\x33\n\x0c\x63lient_tools\x18\x07 \x03(\x0b\x32\x1d.dormouse.agent.v1.ClientTool\x12-\n\x08recovery\x18\x08 \x01(\x0b\x32\x1b.dormouse.agent.v1.Recovery\x12\x33\n\x07\x61nswers\x18\t \x03(\x0b\x32\".dormouse.agent.v1.InterruptAnswer\x12\x11\n\tbudget_ms\x18\n \x01(\r\x12/\n\x05tools\x18\x0b \x01(\x0b\x32 .dormouse.agent.v1.ToolSelection\x12,\n\x06limits\x18\x0c \x01(\x0b\x32\x1c.dormouse.agent.v1.RunLimits\x12.\n\tartifacts\x18\r \x03(\x0b\x32\x1b.dormouse.agent.v1.Artifact\x12\x15\n\rcan_interrupt\x18\x0e \x01(\x08\x12)\n\x06safety\x18\x0f \x01(\x0b\x32\x19.dormouse.agent.v1.Safety\">\n\x0f\x45xecuteResponse\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.dormouse.agent.v1.RunEvent\"\x13\n\x11ListAgentsRequest\"\x9f\x01\n\x12ListAgentsResponse\x12(\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x18.dormouse.agent.v1.Agent\x12(\n\x06models\x18\x02 \x03(\x0b\x32\x18.dormouse.agent.v1.Model\x12\x1e\n\x16model_server_reachable\x18\x03 \x01(\x08\x12\x15\n\rdefault_model\x18\x04 \x01(\t\"A\n\x15GetThreadStateRequest\x12\x11\n\tthread_id\x18\x01 \x01(\t\x12\x15\n\rcheckpoint_id\x18\x02 \x01(\t\"r\n\x16GetThreadStateResponse\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12,\n\x08messages\x18\x02 \x03(\x0b\x32\x1a.dormouse.agent.v1.Message\x12\x13\n\x0bvalues_json\x18\x03 \x01(\t\"U\n\x13PruneThreadsRequest\x12\x12\n\nthread_ids\x18\x01 \x03(\t\x12*\n\x04mode\x18\x02 \x01(\x0e\x32\x1c.dormouse.agent.v1.PruneMode\"\x16\n\x14PruneThreadsResponse*Z\n\tPruneMode\x12\x1a\n\x16PRUNE_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16PRUNE_MODE_KEEP_LATEST\x10\x01\x12\x15\n\x11PRUNE_MODE_DELETE\x10\x02\x32\x85\x03\n\x0c\x41gentService\x12R\n\x07\x45xecute\x12!.dormouse.agent.v1.ExecuteRequest\x1a\".dormouse.agent.v1.ExecuteResponse0\x01\x12Y\n\nListAgents\x12$.dormouse.agent.v1.ListAgentsRequest\x1a%.dormouse.agent.v1.ListAgentsResponse\x12\x65\n\x0eGetThreadState\x12(.dormouse.agent.v1.GetThreadStateRequest\x1a).dormouse.agent.v1.GetThreadStateResponse\x12_\n\x0cPruneThreads\x12&.dormouse.agent.v1.PruneThreadsRequest\x1a\'.dormouse.agent.v1.PruneThreadsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dormouse.agent.v1.agent_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRUNEMODE']._serialized_start=1250
-  _globals['_PRUNEMODE']._serialized_end=1340
-  _globals['_EXECUTEREQUEST']._serialized_start=160
-  _globals['_EXECUTEREQUEST']._serialized_end=707
-  _globals['_EXECUTERESPONSE']._serialized_start=709
-  _globals['_EXECUTERESPONSE']._serialized_end=771
-  _globals['_LISTAGENTSREQUEST']._serialized_start=773
-  _globals['_LISTAGENTSREQUEST']._serialized_end=792
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=795
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=954
-  _globals['_GETTHREADSTATEREQUEST']._serialized_start=956
-  _globals['_GETTHREADSTATEREQUEST']._serialized_end=1021
-  _globals['_GETTHREADSTATERESPONSE']._serialized_start=1023
-  _globals['_GETTHREADSTATERESPONSE']._serialized_end=1137
-  _globals['_PRUNETHREADSREQUEST']._serialized_start=1139
-  _globals['_PRUNETHREADSREQUEST']._serialized_end=1224
-  _globals['_PRUNETHREADSRESPONSE']._serialized_start=1226
-  _globals['_PRUNETHREADSRESPONSE']._serialized_end=1248
-  _globals['_AGENTSERVICE']._serialized_start=1343
-  _globals['_AGENTSERVICE']._serialized_end=1732
+  _globals['_PRUNEMODE']._serialized_start=1325
+  _globals['_PRUNEMODE']._serialized_end=1415
+  _globals['_EXECUTEREQUEST']._serialized_start=192
+  _globals['_EXECUTEREQUEST']._serialized_end=782
+  _globals['_EXECUTERESPONSE']._serialized_start=784
+  _globals['_EXECUTERESPONSE']._serialized_end=846
+  _globals['_LISTAGENTSREQUEST']._serialized_start=848
+  _globals['_LISTAGENTSREQUEST']._serialized_end=867
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=870
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=1029
+  _globals['_GETTHREADSTATEREQUEST']._serialized_start=1031
+  _globals['_GETTHREADSTATEREQUEST']._serialized_end=1096
+  _globals['_GETTHREADSTATERESPONSE']._serialized_start=1098
+  _globals['_GETTHREADSTATERESPONSE']._serialized_end=1212
+  _globals['_PRUNETHREADSREQUEST']._serialized_start=1214
+  _globals['_PRUNETHREADSREQUEST']._serialized_end=1299
+  _globals['_PRUNETHREADSRESPONSE']._serialized_start=1301
+  _globals['_PRUNETHREADSRESPONSE']._serialized_end=1323
+  _globals['_AGENTSERVICE']._serialized_start=1418
+  _globals['_AGENTSERVICE']._serialized_end=1807
 # @@protoc_insertion_point(module_scope)

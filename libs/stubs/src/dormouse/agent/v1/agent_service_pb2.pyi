@@ -7,6 +7,7 @@ from collections import abc as _abc
 from dormouse.agent.v1 import agent_pb2 as _agent_pb2
 from dormouse.agent.v1 import message_pb2 as _message_pb2
 from dormouse.agent.v1 import run_event_pb2 as _run_event_pb2
+from dormouse.agent.v1 import safety_pb2 as _safety_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -61,6 +62,7 @@ class ExecuteRequest(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     ARTIFACTS_FIELD_NUMBER: _builtins.int
     CAN_INTERRUPT_FIELD_NUMBER: _builtins.int
+    SAFETY_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     agent_id: _builtins.str
     model: _builtins.str
@@ -99,6 +101,10 @@ class ExecuteRequest(_message.Message):
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.Artifact]:
         """The documents of the run's thread, for agents that edit them."""
 
+    @_builtins.property
+    def safety(self) -> _safety_pb2.Safety:
+        """Unset: no rules but those of the function itself."""
+
     def __init__(
         self,
         *,
@@ -116,10 +122,11 @@ class ExecuteRequest(_message.Message):
         limits: _agent_pb2.RunLimits | None = ...,
         artifacts: _abc.Iterable[_agent_pb2.Artifact] | None = ...,
         can_interrupt: _builtins.bool = ...,
+        safety: _safety_pb2.Safety | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "options", b"options", "recovery", b"recovery", "thread", b"thread", "tools", b"tools"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "options", b"options", "recovery", b"recovery", "safety", b"safety", "thread", b"thread", "tools", b"tools"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "answers", b"answers", "artifacts", b"artifacts", "budget_ms", b"budget_ms", "can_interrupt", b"can_interrupt", "client_tools", b"client_tools", "input", b"input", "limits", b"limits", "model", b"model", "options", b"options", "recovery", b"recovery", "run_id", b"run_id", "thread", b"thread", "tools", b"tools"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "answers", b"answers", "artifacts", b"artifacts", "budget_ms", b"budget_ms", "can_interrupt", b"can_interrupt", "client_tools", b"client_tools", "input", b"input", "limits", b"limits", "model", b"model", "options", b"options", "recovery", b"recovery", "run_id", b"run_id", "safety", b"safety", "thread", b"thread", "tools", b"tools"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

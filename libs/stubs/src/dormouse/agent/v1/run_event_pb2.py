@@ -22,81 +22,82 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from dormouse.agent.v1 import safety_pb2 as dormouse_dot_agent_dot_v1_dot_safety__pb2
 from dormouse.common.v1 import error_pb2 as dormouse_dot_common_dot_v1_dot_error__pb2
 from dormouse.common.v1 import source_pb2 as dormouse_dot_common_dot_v1_dot_source__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!dormouse/agent/v1/run_event.proto\x12\x11\x64ormouse.agent.v1\x1a\x1e\x64ormouse/common/v1/error.proto\x1a\x1f\x64ormouse/common/v1/source.proto\"\x95\x0c\n\x08RunEvent\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0f\n\x07unix_ms\x18\x02 \x01(\x03\x12\x34\n\x0brun_started\x18\n \x01(\x0b\x32\x1d.dormouse.agent.v1.RunStartedH\x00\x12\x36\n\x0crun_finished\x18\x0b \x01(\x0b\x32\x1e.dormouse.agent.v1.RunFinishedH\x00\x12\x32\n\nrun_failed\x18\x0c \x01(\x0b\x32\x1c.dormouse.agent.v1.RunFailedH\x00\x12\x38\n\rrun_cancelled\x18\r \x01(\x0b\x32\x1f.dormouse.agent.v1.RunCancelledH\x00\x12<\n\x0frun_interrupted\x18\x0e \x01(\x0b\x32!.dormouse.agent.v1.RunInterruptedH\x00\x12\x34\n\x0brun_resumed\x18\x0f \x01(\x0b\x32\x1d.dormouse.agent.v1.RunResumedH\x00\x12\x36\n\x0cstep_started\x18\x14 \x01(\x0b\x32\x1e.dormouse.agent.v1.StepStartedH\x00\x12\x38\n\rstep_finished\x18\x15 \x01(\x0b\x32\x1f.dormouse.agent.v1.StepFinishedH\x00\x12<\n\x0fmessage_started\x18\x1e \x01(\x0b\x32!.dormouse.agent.v1.MessageStartedH\x00\x12\x38\n\rmessage_delta\x18\x1f \x01(\x0b\x32\x1f.dormouse.agent.v1.MessageDeltaH\x00\x12>\n\x10message_replaced\x18  \x01(\x0b\x32\".dormouse.agent.v1.MessageReplacedH\x00\x12>\n\x10message_finished\x18! \x01(\x0b\x32\".dormouse.agent.v1.MessageFinishedH\x00\x12<\n\x0freasoning_delta\x18\" \x01(\x0b\x32!.dormouse.agent.v1.ReasoningDeltaH\x00\x12/\n\x08\x63itation\x18# \x01(\x0b\x32\x1b.dormouse.agent.v1.CitationH\x00\x12?\n\x11tool_call_started\x18( \x01(\x0b\x32\".dormouse.agent.v1.ToolCallStartedH\x00\x12\x39\n\x0etool_call_args\x18) \x01(\x0b\x32\x1f.dormouse.agent.v1.ToolCallArgsH\x00\x12\x41\n\x12tool_call_finished\x18* \x01(\x0b\x32#.dormouse.agent.v1.ToolCallFinishedH\x00\x12\x34\n\x0btool_result\x18+ \x01(\x0b\x32\x1d.dormouse.agent.v1.ToolResultH\x00\x12:\n\x0estate_snapshot\x18\x32 \x01(\x0b\x32 .dormouse.agent.v1.StateSnapshotH\x00\x12\x34\n\x0bstate_delta\x18\x33 \x01(\x0b\x32\x1d.dormouse.agent.v1.StateDeltaH\x00\x12:\n\x0e\x61rtifact_delta\x18\x34 \x01(\x0b\x32 .dormouse.agent.v1.ArtifactDeltaH\x00\x12:\n\x0e\x61rtifact_saved\x18\x35 \x01(\x0b\x32 .dormouse.agent.v1.ArtifactSavedH\x00\x12/\n\x08\x61\x63tivity\x18< \x01(\x0b\x32\x1b.dormouse.agent.v1.ActivityH\x00\x12:\n\x0eusage_reported\x18= \x01(\x0b\x32 .dormouse.agent.v1.UsageReportedH\x00\x12>\n\x10\x63heckpoint_saved\x18Z \x01(\x0b\x32\".dormouse.agent.v1.CheckpointSavedH\x00\x12-\n\x07handoff\x18[ \x01(\x0b\x32\x1a.dormouse.agent.v1.HandoffH\x00\x42\x07\n\x05\x65vent\":\n\x0bRunLogEntry\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.dormouse.agent.v1.RunEvent\"P\n\nRunStarted\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\"E\n\x0bRunFinished\x12\x36\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1f.dormouse.agent.v1.FinishReason\"`\n\tRunFailed\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.dormouse.common.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"=\n\x0cRunCancelled\x12-\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x1e.dormouse.agent.v1.CancelCause\"B\n\x0eRunInterrupted\x12\x30\n\ninterrupts\x18\x01 \x03(\x0b\x32\x1c.dormouse.agent.v1.Interrupt\"\x82\x01\n\tInterrupt\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x14\n\x0ctool_call_id\x18\x04 \x01(\t\x12\x1c\n\x14response_json_schema\x18\x05 \x01(\t\x12\x14\n\x0c\x64\x65tails_json\x18\x06 \x01(\t\">\n\x0fInterruptAnswer\x12\x14\n\x0cinterrupt_id\x18\x01 \x01(\t\x12\x15\n\rresponse_json\x18\x02 \x01(\t\"A\n\nRunResumed\x12\x33\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\".dormouse.agent.v1.InterruptAnswer\"D\n\x0bStepStarted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0eparent_step_id\x18\x03 \x01(\t\"-\n\x0cStepFinished\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"$\n\x0eMessageStarted\x12\x12\n\nmessage_id\x18\x01 \x01(\t\"@\n\x0cMessageDelta\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06pieces\x18\x03 \x01(\r\"3\n\x0fMessageReplaced\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"%\n\x0fMessageFinished\x12\x12\n\nmessage_id\x18\x01 \x01(\t\"B\n\x0eReasoningDelta\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06pieces\x18\x03 \x01(\r\"f\n\x08\x43itation\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\r\x12\x0b\n\x03\x65nd\x18\x03 \x01(\r\x12*\n\x06source\x18\x04 \x01(\x0b\x32\x1a.dormouse.common.v1.Source\"m\n\x0fToolCallStarted\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\x12\x11\n\tat_client\x18\x04 \x01(\x08\x12\x0f\n\x07step_id\x18\x05 \x01(\t\"3\n\x0cToolCallArgs\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\r\n\x05\x64\x65lta\x18\x02 \x01(\t\"(\n\x10ToolCallFinished\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\"\xa0\x01\n\nToolResult\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x10\n\x08is_error\x18\x03 \x01(\x08\x12\x17\n\x0foutcome_unknown\x18\x04 \x01(\x08\x12\x13\n\x0b\x64uration_ms\x18\x05 \x01(\r\x12+\n\x07sources\x18\x06 \x03(\x0b\x32\x1a.dormouse.common.v1.Source\"\x1d\n\rStateSnapshot\x12\x0c\n\x04json\x18\x01 \x01(\t\" \n\nStateDelta\x12\x12\n\npatch_json\x18\x01 \x01(\t\"I\n\rArtifactDelta\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x12\n\npatch_json\x18\x03 \x01(\t\"5\n\rArtifactSaved\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"m\n\x08\x41\x63tivity\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.dormouse.agent.v1.ActivityKind\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\r\x12\x0f\n\x07message\x18\x04 \x01(\t\"\xb6\x01\n\rUsageReported\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\x12\x18\n\x10reasoning_tokens\x18\x04 \x01(\r\x12\x0f\n\x07load_ns\x18\x05 \x01(\x04\x12\x11\n\tprompt_ns\x18\x06 \x01(\x04\x12\x15\n\rcompletion_ns\x18\x07 \x01(\x04\x12\x0f\n\x07step_id\x18\x08 \x01(\t\"9\n\x0f\x43heckpointSaved\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x0f\n\x07is_base\x18\x02 \x01(\x08\"\t\n\x07Handoff*}\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03*\xa2\x01\n\x0b\x43\x61ncelCause\x12\x1c\n\x18\x43\x41NCEL_CAUSE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41NCEL_CAUSE_REQUESTED\x10\x01\x12\x1d\n\x19\x43\x41NCEL_CAUSE_DISCONNECTED\x10\x02\x12\x1c\n\x18\x43\x41NCEL_CAUSE_INTERRUPTED\x10\x03\x12\x1c\n\x18\x43\x41NCEL_CAUSE_ROLLED_BACK\x10\x04*\xe3\x01\n\x0c\x41\x63tivityKind\x12\x1d\n\x19\x41\x43TIVITY_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43TIVITY_KIND_QUEUED\x10\x01\x12\x18\n\x14\x41\x43TIVITY_KIND_WAKING\x10\x02\x12\x1f\n\x1b\x41\x43TIVITY_KIND_LOADING_MODEL\x10\x03\x12\x1a\n\x16\x41\x43TIVITY_KIND_RETRYING\x10\x04\x12#\n\x1f\x41\x43TIVITY_KIND_PROCESSING_PROMPT\x10\x05\x12\x1e\n\x1a\x41\x43TIVITY_KIND_RUNNING_TOOL\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!dormouse/agent/v1/run_event.proto\x12\x11\x64ormouse.agent.v1\x1a\x1e\x64ormouse/agent/v1/safety.proto\x1a\x1e\x64ormouse/common/v1/error.proto\x1a\x1f\x64ormouse/common/v1/source.proto\"\xd1\x0c\n\x08RunEvent\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0f\n\x07unix_ms\x18\x02 \x01(\x03\x12\x34\n\x0brun_started\x18\n \x01(\x0b\x32\x1d.dormouse.agent.v1.RunStartedH\x00\x12\x36\n\x0crun_finished\x18\x0b \x01(\x0b\x32\x1e.dormouse.agent.v1.RunFinishedH\x00\x12\x32\n\nrun_failed\x18\x0c \x01(\x0b\x32\x1c.dormouse.agent.v1.RunFailedH\x00\x12\x38\n\rrun_cancelled\x18\r \x01(\x0b\x32\x1f.dormouse.agent.v1.RunCancelledH\x00\x12<\n\x0frun_interrupted\x18\x0e \x01(\x0b\x32!.dormouse.agent.v1.RunInterruptedH\x00\x12\x34\n\x0brun_resumed\x18\x0f \x01(\x0b\x32\x1d.dormouse.agent.v1.RunResumedH\x00\x12\x36\n\x0cstep_started\x18\x14 \x01(\x0b\x32\x1e.dormouse.agent.v1.StepStartedH\x00\x12\x38\n\rstep_finished\x18\x15 \x01(\x0b\x32\x1f.dormouse.agent.v1.StepFinishedH\x00\x12<\n\x0fmessage_started\x18\x1e \x01(\x0b\x32!.dormouse.agent.v1.MessageStartedH\x00\x12\x38\n\rmessage_delta\x18\x1f \x01(\x0b\x32\x1f.dormouse.agent.v1.MessageDeltaH\x00\x12>\n\x10message_replaced\x18  \x01(\x0b\x32\".dormouse.agent.v1.MessageReplacedH\x00\x12>\n\x10message_finished\x18! \x01(\x0b\x32\".dormouse.agent.v1.MessageFinishedH\x00\x12<\n\x0freasoning_delta\x18\" \x01(\x0b\x32!.dormouse.agent.v1.ReasoningDeltaH\x00\x12/\n\x08\x63itation\x18# \x01(\x0b\x32\x1b.dormouse.agent.v1.CitationH\x00\x12?\n\x11tool_call_started\x18( \x01(\x0b\x32\".dormouse.agent.v1.ToolCallStartedH\x00\x12\x39\n\x0etool_call_args\x18) \x01(\x0b\x32\x1f.dormouse.agent.v1.ToolCallArgsH\x00\x12\x41\n\x12tool_call_finished\x18* \x01(\x0b\x32#.dormouse.agent.v1.ToolCallFinishedH\x00\x12\x34\n\x0btool_result\x18+ \x01(\x0b\x32\x1d.dormouse.agent.v1.ToolResultH\x00\x12:\n\x0estate_snapshot\x18\x32 \x01(\x0b\x32 .dormouse.agent.v1.StateSnapshotH\x00\x12\x34\n\x0bstate_delta\x18\x33 \x01(\x0b\x32\x1d.dormouse.agent.v1.StateDeltaH\x00\x12:\n\x0e\x61rtifact_delta\x18\x34 \x01(\x0b\x32 .dormouse.agent.v1.ArtifactDeltaH\x00\x12:\n\x0e\x61rtifact_saved\x18\x35 \x01(\x0b\x32 .dormouse.agent.v1.ArtifactSavedH\x00\x12/\n\x08\x61\x63tivity\x18< \x01(\x0b\x32\x1b.dormouse.agent.v1.ActivityH\x00\x12:\n\x0eusage_reported\x18= \x01(\x0b\x32 .dormouse.agent.v1.UsageReportedH\x00\x12>\n\x10\x63heckpoint_saved\x18Z \x01(\x0b\x32\".dormouse.agent.v1.CheckpointSavedH\x00\x12-\n\x07handoff\x18[ \x01(\x0b\x32\x1a.dormouse.agent.v1.HandoffH\x00\x12:\n\x0e\x66ilter_matched\x18\\ \x01(\x0b\x32 .dormouse.agent.v1.FilterMatchedH\x00\x42\x07\n\x05\x65vent\":\n\x0bRunLogEntry\x12+\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.dormouse.agent.v1.RunEvent\"P\n\nRunStarted\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x11\n\tthread_id\x18\x02 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\"E\n\x0bRunFinished\x12\x36\n\rfinish_reason\x18\x01 \x01(\x0e\x32\x1f.dormouse.agent.v1.FinishReason\"`\n\tRunFailed\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.dormouse.common.v1.ErrorReason\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"=\n\x0cRunCancelled\x12-\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x1e.dormouse.agent.v1.CancelCause\"B\n\x0eRunInterrupted\x12\x30\n\ninterrupts\x18\x01 \x03(\x0b\x32\x1c.dormouse.agent.v1.Interrupt\"\x82\x01\n\tInterrupt\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x14\n\x0ctool_call_id\x18\x04 \x01(\t\x12\x1c\n\x14response_json_schema\x18\x05 \x01(\t\x12\x14\n\x0c\x64\x65tails_json\x18\x06 \x01(\t\">\n\x0fInterruptAnswer\x12\x14\n\x0cinterrupt_id\x18\x01 \x01(\t\x12\x15\n\rresponse_json\x18\x02 \x01(\t\"A\n\nRunResumed\x12\x33\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\".dormouse.agent.v1.InterruptAnswer\"D\n\x0bStepStarted\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0eparent_step_id\x18\x03 \x01(\t\"-\n\x0cStepFinished\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"$\n\x0eMessageStarted\x12\x12\n\nmessage_id\x18\x01 \x01(\t\"@\n\x0cMessageDelta\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06pieces\x18\x03 \x01(\r\"3\n\x0fMessageReplaced\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"%\n\x0fMessageFinished\x12\x12\n\nmessage_id\x18\x01 \x01(\t\"B\n\x0eReasoningDelta\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0e\n\x06pieces\x18\x03 \x01(\r\"f\n\x08\x43itation\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\r\x12\x0b\n\x03\x65nd\x18\x03 \x01(\r\x12*\n\x06source\x18\x04 \x01(\x0b\x32\x1a.dormouse.common.v1.Source\"m\n\x0fToolCallStarted\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nmessage_id\x18\x03 \x01(\t\x12\x11\n\tat_client\x18\x04 \x01(\x08\x12\x0f\n\x07step_id\x18\x05 \x01(\t\"3\n\x0cToolCallArgs\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\r\n\x05\x64\x65lta\x18\x02 \x01(\t\"(\n\x10ToolCallFinished\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\"\xa0\x01\n\nToolResult\x12\x14\n\x0ctool_call_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\x10\n\x08is_error\x18\x03 \x01(\x08\x12\x17\n\x0foutcome_unknown\x18\x04 \x01(\x08\x12\x13\n\x0b\x64uration_ms\x18\x05 \x01(\r\x12+\n\x07sources\x18\x06 \x03(\x0b\x32\x1a.dormouse.common.v1.Source\"\x1d\n\rStateSnapshot\x12\x0c\n\x04json\x18\x01 \x01(\t\" \n\nStateDelta\x12\x12\n\npatch_json\x18\x01 \x01(\t\"I\n\rArtifactDelta\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x12\n\npatch_json\x18\x03 \x01(\t\"5\n\rArtifactSaved\x12\x13\n\x0b\x61rtifact_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"m\n\x08\x41\x63tivity\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.dormouse.agent.v1.ActivityKind\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\r\x12\x0f\n\x07message\x18\x04 \x01(\t\"\xb6\x01\n\rUsageReported\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\x12\x18\n\x10reasoning_tokens\x18\x04 \x01(\r\x12\x0f\n\x07load_ns\x18\x05 \x01(\x04\x12\x11\n\tprompt_ns\x18\x06 \x01(\x04\x12\x15\n\rcompletion_ns\x18\x07 \x01(\x04\x12\x0f\n\x07step_id\x18\x08 \x01(\t\"9\n\x0f\x43heckpointSaved\x12\x15\n\rcheckpoint_id\x18\x01 \x01(\t\x12\x0f\n\x07is_base\x18\x02 \x01(\x08\"\t\n\x07Handoff*}\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03*\xa2\x01\n\x0b\x43\x61ncelCause\x12\x1c\n\x18\x43\x41NCEL_CAUSE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41NCEL_CAUSE_REQUESTED\x10\x01\x12\x1d\n\x19\x43\x41NCEL_CAUSE_DISCONNECTED\x10\x02\x12\x1c\n\x18\x43\x41NCEL_CAUSE_INTERRUPTED\x10\x03\x12\x1c\n\x18\x43\x41NCEL_CAUSE_ROLLED_BACK\x10\x04*\xe3\x01\n\x0c\x41\x63tivityKind\x12\x1d\n\x19\x41\x43TIVITY_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43TIVITY_KIND_QUEUED\x10\x01\x12\x18\n\x14\x41\x43TIVITY_KIND_WAKING\x10\x02\x12\x1f\n\x1b\x41\x43TIVITY_KIND_LOADING_MODEL\x10\x03\x12\x1a\n\x16\x41\x43TIVITY_KIND_RETRYING\x10\x04\x12#\n\x1f\x41\x43TIVITY_KIND_PROCESSING_PROMPT\x10\x05\x12\x1e\n\x1a\x41\x43TIVITY_KIND_RUNNING_TOOL\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dormouse.agent.v1.run_event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FINISHREASON']._serialized_start=3802
-  _globals['_FINISHREASON']._serialized_end=3927
-  _globals['_CANCELCAUSE']._serialized_start=3930
-  _globals['_CANCELCAUSE']._serialized_end=4092
-  _globals['_ACTIVITYKIND']._serialized_start=4095
-  _globals['_ACTIVITYKIND']._serialized_end=4322
-  _globals['_RUNEVENT']._serialized_start=122
-  _globals['_RUNEVENT']._serialized_end=1679
-  _globals['_RUNLOGENTRY']._serialized_start=1681
-  _globals['_RUNLOGENTRY']._serialized_end=1739
-  _globals['_RUNSTARTED']._serialized_start=1741
-  _globals['_RUNSTARTED']._serialized_end=1821
-  _globals['_RUNFINISHED']._serialized_start=1823
-  _globals['_RUNFINISHED']._serialized_end=1892
-  _globals['_RUNFAILED']._serialized_start=1894
-  _globals['_RUNFAILED']._serialized_end=1990
-  _globals['_RUNCANCELLED']._serialized_start=1992
-  _globals['_RUNCANCELLED']._serialized_end=2053
-  _globals['_RUNINTERRUPTED']._serialized_start=2055
-  _globals['_RUNINTERRUPTED']._serialized_end=2121
-  _globals['_INTERRUPT']._serialized_start=2124
-  _globals['_INTERRUPT']._serialized_end=2254
-  _globals['_INTERRUPTANSWER']._serialized_start=2256
-  _globals['_INTERRUPTANSWER']._serialized_end=2318
-  _globals['_RUNRESUMED']._serialized_start=2320
-  _globals['_RUNRESUMED']._serialized_end=2385
-  _globals['_STEPSTARTED']._serialized_start=2387
-  _globals['_STEPSTARTED']._serialized_end=2455
-  _globals['_STEPFINISHED']._serialized_start=2457
-  _globals['_STEPFINISHED']._serialized_end=2502
-  _globals['_MESSAGESTARTED']._serialized_start=2504
-  _globals['_MESSAGESTARTED']._serialized_end=2540
-  _globals['_MESSAGEDELTA']._serialized_start=2542
-  _globals['_MESSAGEDELTA']._serialized_end=2606
-  _globals['_MESSAGEREPLACED']._serialized_start=2608
-  _globals['_MESSAGEREPLACED']._serialized_end=2659
-  _globals['_MESSAGEFINISHED']._serialized_start=2661
-  _globals['_MESSAGEFINISHED']._serialized_end=2698
-  _globals['_REASONINGDELTA']._serialized_start=2700
-  _globals['_REASONINGDELTA']._serialized_end=2766
-  _globals['_CITATION']._serialized_start=2768
-  _globals['_CITATION']._serialized_end=2870
-  _globals['_TOOLCALLSTARTED']._serialized_start=2872
-  _globals['_TOOLCALLSTARTED']._serialized_end=2981
-  _globals['_TOOLCALLARGS']._serialized_start=2983
-  _globals['_TOOLCALLARGS']._serialized_end=3034
-  _globals['_TOOLCALLFINISHED']._serialized_start=3036
-  _globals['_TOOLCALLFINISHED']._serialized_end=3076
-  _globals['_TOOLRESULT']._serialized_start=3079
-  _globals['_TOOLRESULT']._serialized_end=3239
-  _globals['_STATESNAPSHOT']._serialized_start=3241
-  _globals['_STATESNAPSHOT']._serialized_end=3270
-  _globals['_STATEDELTA']._serialized_start=3272
-  _globals['_STATEDELTA']._serialized_end=3304
-  _globals['_ARTIFACTDELTA']._serialized_start=3306
-  _globals['_ARTIFACTDELTA']._serialized_end=3379
-  _globals['_ARTIFACTSAVED']._serialized_start=3381
-  _globals['_ARTIFACTSAVED']._serialized_end=3434
-  _globals['_ACTIVITY']._serialized_start=3436
-  _globals['_ACTIVITY']._serialized_end=3545
-  _globals['_USAGEREPORTED']._serialized_start=3548
-  _globals['_USAGEREPORTED']._serialized_end=3730
-  _globals['_CHECKPOINTSAVED']._serialized_start=3732
-  _globals['_CHECKPOINTSAVED']._serialized_end=3789
-  _globals['_HANDOFF']._serialized_start=3791
-  _globals['_HANDOFF']._serialized_end=3800
+  _globals['_FINISHREASON']._serialized_start=3894
+  _globals['_FINISHREASON']._serialized_end=4019
+  _globals['_CANCELCAUSE']._serialized_start=4022
+  _globals['_CANCELCAUSE']._serialized_end=4184
+  _globals['_ACTIVITYKIND']._serialized_start=4187
+  _globals['_ACTIVITYKIND']._serialized_end=4414
+  _globals['_RUNEVENT']._serialized_start=154
+  _globals['_RUNEVENT']._serialized_end=1771
+  _globals['_RUNLOGENTRY']._serialized_start=1773
+  _globals['_RUNLOGENTRY']._serialized_end=1831
+  _globals['_RUNSTARTED']._serialized_start=1833
+  _globals['_RUNSTARTED']._serialized_end=1913
+  _globals['_RUNFINISHED']._serialized_start=1915
+  _globals['_RUNFINISHED']._serialized_end=1984
+  _globals['_RUNFAILED']._serialized_start=1986
+  _globals['_RUNFAILED']._serialized_end=2082
+  _globals['_RUNCANCELLED']._serialized_start=2084
+  _globals['_RUNCANCELLED']._serialized_end=2145
+  _globals['_RUNINTERRUPTED']._serialized_start=2147
+  _globals['_RUNINTERRUPTED']._serialized_end=2213
+  _globals['_INTERRUPT']._serialized_start=2216
+  _globals['_INTERRUPT']._serialized_end=2346
+  _globals['_INTERRUPTANSWER']._serialized_start=2348
+  _globals['_INTERRUPTANSWER']._serialized_end=2410
+  _globals['_RUNRESUMED']._serialized_start=2412
+  _globals['_RUNRESUMED']._serialized_end=2477
+  _globals['_STEPSTARTED']._serialized_start=2479
+  _globals['_STEPSTARTED']._serialized_end=2547
+  _globals['_STEPFINISHED']._serialized_start=2549
+  _globals['_STEPFINISHED']._serialized_end=2594
+  _globals['_MESSAGESTARTED']._serialized_start=2596
+  _globals['_MESSAGESTARTED']._serialized_end=2632
+  _globals['_MESSAGEDELTA']._serialized_start=2634
+  _globals['_MESSAGEDELTA']._serialized_end=2698
+  _globals['_MESSAGEREPLACED']._serialized_start=2700
+  _globals['_MESSAGEREPLACED']._serialized_end=2751
+  _globals['_MESSAGEFINISHED']._serialized_start=2753
+  _globals['_MESSAGEFINISHED']._serialized_end=2790
+  _globals['_REASONINGDELTA']._serialized_start=2792
+  _globals['_REASONINGDELTA']._serialized_end=2858
+  _globals['_CITATION']._serialized_start=2860
+  _globals['_CITATION']._serialized_end=2962
+  _globals['_TOOLCALLSTARTED']._serialized_start=2964
+  _globals['_TOOLCALLSTARTED']._serialized_end=3073
+  _globals['_TOOLCALLARGS']._serialized_start=3075
+  _globals['_TOOLCALLARGS']._serialized_end=3126
+  _globals['_TOOLCALLFINISHED']._serialized_start=3128
+  _globals['_TOOLCALLFINISHED']._serialized_end=3168
+  _globals['_TOOLRESULT']._serialized_start=3171
+  _globals['_TOOLRESULT']._serialized_end=3331
+  _globals['_STATESNAPSHOT']._serialized_start=3333
+  _globals['_STATESNAPSHOT']._serialized_end=3362
+  _globals['_STATEDELTA']._serialized_start=3364
+  _globals['_STATEDELTA']._serialized_end=3396
+  _globals['_ARTIFACTDELTA']._serialized_start=3398
+  _globals['_ARTIFACTDELTA']._serialized_end=3471
+  _globals['_ARTIFACTSAVED']._serialized_start=3473
+  _globals['_ARTIFACTSAVED']._serialized_end=3526
+  _globals['_ACTIVITY']._serialized_start=3528
+  _globals['_ACTIVITY']._serialized_end=3637
+  _globals['_USAGEREPORTED']._serialized_start=3640
+  _globals['_USAGEREPORTED']._serialized_end=3822
+  _globals['_CHECKPOINTSAVED']._serialized_start=3824
+  _globals['_CHECKPOINTSAVED']._serialized_end=3881
+  _globals['_HANDOFF']._serialized_start=3883
+  _globals['_HANDOFF']._serialized_end=3892
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 The canonical events of a run. Every public protocol is an encoding of this log."""
 
 from collections import abc as _abc
+from dormouse.agent.v1 import safety_pb2 as _safety_pb2
 from dormouse.common.v1 import error_pb2 as _error_pb2
 from dormouse.common.v1 import source_pb2 as _source_pb2
 from google.protobuf import descriptor as _descriptor
@@ -152,6 +153,7 @@ class RunEvent(_message.Message):
     USAGE_REPORTED_FIELD_NUMBER: _builtins.int
     CHECKPOINT_SAVED_FIELD_NUMBER: _builtins.int
     HANDOFF_FIELD_NUMBER: _builtins.int
+    FILTER_MATCHED_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """1 for the first event, then one more for each. 0: not in a log yet."""
     unix_ms: _builtins.int
@@ -210,6 +212,8 @@ class RunEvent(_message.Message):
 
     @_builtins.property
     def handoff(self) -> Global___Handoff: ...
+    @_builtins.property
+    def filter_matched(self) -> _safety_pb2.FilterMatched: ...
     def __init__(
         self,
         *,
@@ -241,12 +245,13 @@ class RunEvent(_message.Message):
         usage_reported: Global___UsageReported | None = ...,
         checkpoint_saved: Global___CheckpointSaved | None = ...,
         handoff: Global___Handoff | None = ...,
+        filter_matched: _safety_pb2.FilterMatched | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "artifact_delta", b"artifact_delta", "artifact_saved", b"artifact_saved", "checkpoint_saved", b"checkpoint_saved", "citation", b"citation", "event", b"event", "handoff", b"handoff", "message_delta", b"message_delta", "message_finished", b"message_finished", "message_replaced", b"message_replaced", "message_started", b"message_started", "reasoning_delta", b"reasoning_delta", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_finished", b"run_finished", "run_interrupted", b"run_interrupted", "run_resumed", b"run_resumed", "run_started", b"run_started", "state_delta", b"state_delta", "state_snapshot", b"state_snapshot", "step_finished", b"step_finished", "step_started", b"step_started", "tool_call_args", b"tool_call_args", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started", "tool_result", b"tool_result", "usage_reported", b"usage_reported"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "artifact_delta", b"artifact_delta", "artifact_saved", b"artifact_saved", "checkpoint_saved", b"checkpoint_saved", "citation", b"citation", "event", b"event", "filter_matched", b"filter_matched", "handoff", b"handoff", "message_delta", b"message_delta", "message_finished", b"message_finished", "message_replaced", b"message_replaced", "message_started", b"message_started", "reasoning_delta", b"reasoning_delta", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_finished", b"run_finished", "run_interrupted", b"run_interrupted", "run_resumed", b"run_resumed", "run_started", b"run_started", "state_delta", b"state_delta", "state_snapshot", b"state_snapshot", "step_finished", b"step_finished", "step_started", b"step_started", "tool_call_args", b"tool_call_args", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started", "tool_result", b"tool_result", "usage_reported", b"usage_reported"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "artifact_delta", b"artifact_delta", "artifact_saved", b"artifact_saved", "checkpoint_saved", b"checkpoint_saved", "citation", b"citation", "event", b"event", "handoff", b"handoff", "message_delta", b"message_delta", "message_finished", b"message_finished", "message_replaced", b"message_replaced", "message_started", b"message_started", "reasoning_delta", b"reasoning_delta", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_finished", b"run_finished", "run_interrupted", b"run_interrupted", "run_resumed", b"run_resumed", "run_started", b"run_started", "seq", b"seq", "state_delta", b"state_delta", "state_snapshot", b"state_snapshot", "step_finished", b"step_finished", "step_started", b"step_started", "tool_call_args", b"tool_call_args", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started", "tool_result", b"tool_result", "unix_ms", b"unix_ms", "usage_reported", b"usage_reported"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "artifact_delta", b"artifact_delta", "artifact_saved", b"artifact_saved", "checkpoint_saved", b"checkpoint_saved", "citation", b"citation", "event", b"event", "filter_matched", b"filter_matched", "handoff", b"handoff", "message_delta", b"message_delta", "message_finished", b"message_finished", "message_replaced", b"message_replaced", "message_started", b"message_started", "reasoning_delta", b"reasoning_delta", "run_cancelled", b"run_cancelled", "run_failed", b"run_failed", "run_finished", b"run_finished", "run_interrupted", b"run_interrupted", "run_resumed", b"run_resumed", "run_started", b"run_started", "seq", b"seq", "state_delta", b"state_delta", "state_snapshot", b"state_snapshot", "step_finished", b"step_finished", "step_started", b"step_started", "tool_call_args", b"tool_call_args", "tool_call_finished", b"tool_call_finished", "tool_call_started", b"tool_call_started", "tool_result", b"tool_result", "unix_ms", b"unix_ms", "usage_reported", b"usage_reported"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["run_started", "run_finished", "run_failed", "run_cancelled", "run_interrupted", "run_resumed", "step_started", "step_finished", "message_started", "message_delta", "message_replaced", "message_finished", "reasoning_delta", "citation", "tool_call_started", "tool_call_args", "tool_call_finished", "tool_result", "state_snapshot", "state_delta", "artifact_delta", "artifact_saved", "activity", "usage_reported", "checkpoint_saved", "handoff"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["run_started", "run_finished", "run_failed", "run_cancelled", "run_interrupted", "run_resumed", "step_started", "step_finished", "message_started", "message_delta", "message_replaced", "message_finished", "reasoning_delta", "citation", "tool_call_started", "tool_call_args", "tool_call_finished", "tool_result", "state_snapshot", "state_delta", "artifact_delta", "artifact_saved", "activity", "usage_reported", "checkpoint_saved", "handoff", "filter_matched"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 

@@ -40,6 +40,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CONFLICT: _ErrorReason.ValueType  # 11
     """The thing is in a state that does not allow this, for instance a finished run that is to be cancelled."""
     ERROR_REASON_ARTIFACT_NOT_FOUND: _ErrorReason.ValueType  # 12
+    ERROR_REASON_CONTENT_FILTERED: _ErrorReason.ValueType  # 13
+    """A filter that the operator or the tenant has set does not let the text through."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 20
     """Who calls."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 21
@@ -82,6 +84,8 @@ ERROR_REASON_THREAD_BUSY: ErrorReason.ValueType  # 10
 ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 11
 """The thing is in a state that does not allow this, for instance a finished run that is to be cancelled."""
 ERROR_REASON_ARTIFACT_NOT_FOUND: ErrorReason.ValueType  # 12
+ERROR_REASON_CONTENT_FILTERED: ErrorReason.ValueType  # 13
+"""A filter that the operator or the tenant has set does not let the text through."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 20
 """Who calls."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 21

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from dormouse.common.v1 import source_pb2 as dormouse_dot_common_dot_v1_dot_source__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64ormouse/tool/v1/tool.proto\x12\x10\x64ormouse.tool.v1\x1a\x1f\x64ormouse/common/v1/source.proto\"\xa9\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x19\n\x11input_json_schema\x18\x03 \x01(\t\x12\x18\n\x10has_side_effects\x18\x04 \x01(\x08\x12\x16\n\x0eneeds_approval\x18\x05 \x01(\x08\x12\x15\n\rtime_limit_ms\x18\x06 \x01(\r\x12\x1a\n\x12output_limit_bytes\x18\x07 \x01(\r\"\xb5\x01\n\x0cInvokeResult\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\t\x12\x10\n\x08is_error\x18\x02 \x01(\x08\x12\x14\n\x0cis_truncated\x18\x03 \x01(\x08\x12\x11\n\tis_replay\x18\x04 \x01(\x08\x12\x13\n\x0b\x64uration_ms\x18\x05 \x01(\r\x12\x17\n\x0foutcome_unknown\x18\x06 \x01(\x08\x12+\n\x07sources\x18\x07 \x03(\x0b\x32\x1a.dormouse.common.v1.Source\"E\n\x0eInvokeProgress\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x15\n\x08\x66raction\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0b\n\t_fractionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64ormouse/tool/v1/tool.proto\x12\x10\x64ormouse.tool.v1\x1a\x1f\x64ormouse/common/v1/source.proto\"\xf1\x01\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x19\n\x11input_json_schema\x18\x03 \x01(\t\x12\x18\n\x10has_side_effects\x18\x04 \x01(\x08\x12\x16\n\x0eneeds_approval\x18\x05 \x01(\x08\x12\x15\n\rtime_limit_ms\x18\x06 \x01(\r\x12\x1a\n\x12output_limit_bytes\x18\x07 \x01(\r\x12\x18\n\x10quotes_strangers\x18\x08 \x01(\x08\x12\x13\n\x0breaches_out\x18\t \x01(\x08\x12\x17\n\x0f\x61pproval_waived\x18\n \x01(\x08\"\xb5\x01\n\x0cInvokeResult\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\t\x12\x10\n\x08is_error\x18\x02 \x01(\x08\x12\x14\n\x0cis_truncated\x18\x03 \x01(\x08\x12\x11\n\tis_replay\x18\x04 \x01(\x08\x12\x13\n\x0b\x64uration_ms\x18\x05 \x01(\r\x12\x17\n\x0foutcome_unknown\x18\x06 \x01(\x08\x12+\n\x07sources\x18\x07 \x03(\x0b\x32\x1a.dormouse.common.v1.Source\"E\n\x0eInvokeProgress\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x15\n\x08\x66raction\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0b\n\t_fractionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dormouse.tool.v1.tool_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TOOL']._serialized_start=83
-  _globals['_TOOL']._serialized_end=252
-  _globals['_INVOKERESULT']._serialized_start=255
-  _globals['_INVOKERESULT']._serialized_end=436
-  _globals['_INVOKEPROGRESS']._serialized_start=438
-  _globals['_INVOKEPROGRESS']._serialized_end=507
+  _globals['_TOOL']._serialized_end=324
+  _globals['_INVOKERESULT']._serialized_start=327
+  _globals['_INVOKERESULT']._serialized_end=508
+  _globals['_INVOKEPROGRESS']._serialized_start=510
+  _globals['_INVOKEPROGRESS']._serialized_end=579
 # @@protoc_insertion_point(module_scope)

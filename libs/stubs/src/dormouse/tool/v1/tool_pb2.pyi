@@ -30,6 +30,9 @@ class Tool(_message.Message):
     NEEDS_APPROVAL_FIELD_NUMBER: _builtins.int
     TIME_LIMIT_MS_FIELD_NUMBER: _builtins.int
     OUTPUT_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
+    QUOTES_STRANGERS_FIELD_NUMBER: _builtins.int
+    REACHES_OUT_FIELD_NUMBER: _builtins.int
+    APPROVAL_WAIVED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Lower case letters, digits and underscores."""
     description: _builtins.str
@@ -44,6 +47,12 @@ class Tool(_message.Message):
     """The longest a call may take, milliseconds."""
     output_limit_bytes: _builtins.int
     """The longest result, bytes of UTF-8; what is longer is cut and says so."""
+    quotes_strangers: _builtins.bool
+    """Its results hold text that strangers have written: web pages, documents, rows, what other servers answer."""
+    reaches_out: _builtins.bool
+    """It sends what it is given to where an argument names: its arguments have a `url`."""
+    approval_waived: _builtins.bool
+    """The operator has said in so many words that its calls need no approval."""
     def __init__(
         self,
         *,
@@ -54,10 +63,13 @@ class Tool(_message.Message):
         needs_approval: _builtins.bool = ...,
         time_limit_ms: _builtins.int = ...,
         output_limit_bytes: _builtins.int = ...,
+        quotes_strangers: _builtins.bool = ...,
+        reaches_out: _builtins.bool = ...,
+        approval_waived: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "has_side_effects", b"has_side_effects", "input_json_schema", b"input_json_schema", "name", b"name", "needs_approval", b"needs_approval", "output_limit_bytes", b"output_limit_bytes", "time_limit_ms", b"time_limit_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_waived", b"approval_waived", "description", b"description", "has_side_effects", b"has_side_effects", "input_json_schema", b"input_json_schema", "name", b"name", "needs_approval", b"needs_approval", "output_limit_bytes", b"output_limit_bytes", "quotes_strangers", b"quotes_strangers", "reaches_out", b"reaches_out", "time_limit_ms", b"time_limit_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
