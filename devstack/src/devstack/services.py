@@ -142,12 +142,15 @@ def edge_program(
         "DORMOUSE_POSTGRES_URL": postgres_url,
         "DORMOUSE_REDIS_URL": redis_url,
     }
+    env.setdefault("DORMOUSE_IP_REQUESTS_PER_MINUTE", "0")  # whoever sits at this machine is not counted by address
     if tool_target:
         env["DORMOUSE_TOOL_TARGET"] = tool_target
     if embed_target:
         env["DORMOUSE_EMBED_TARGET"] = embed_target
     if replica_id:
         env["DORMOUSE_REPLICA_ID"] = replica_id
+    if env.get("DORMOUSE_PLANS"):
+        env["DORMOUSE_PLANS"] = os.path.abspath(env["DORMOUSE_PLANS"])  # noqa: PTH100  (keeps symbolic links)
     if files.startswith(_S3):
         env |= {name: value for name, value in environ.items() if name.startswith("AWS_")}
         env["DORMOUSE_FILES"] = files
