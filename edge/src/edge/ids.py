@@ -8,12 +8,14 @@ from typing import Final
 
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _LENGTH: Final = 24
-_FORM: Final = re.compile(r"(thread_|run_|art_|file-)[0-9A-Za-z]{24}")
+_FORM: Final = re.compile(r"(thread_|run_|art_|file-|user_|sess_)[0-9A-Za-z]{24}")
 
 THREAD_PATTERN: Final = r"^thread_[0-9A-Za-z]{24}$"
 RUN_PATTERN: Final = r"^run_[0-9A-Za-z]{24}$"
 ARTIFACT_PATTERN: Final = r"^art_[0-9A-Za-z]{24}$"
 FILE_PATTERN: Final = r"^file-[0-9A-Za-z]{24}$"
+USER_PATTERN: Final = r"^user_[0-9A-Za-z]{24}$"
+SESSION_PATTERN: Final = r"^sess_[0-9A-Za-z]{24}$"
 
 
 def new_thread_id() -> str:
@@ -29,6 +31,16 @@ def new_run_id() -> str:
 def new_file_id() -> str:
     """A fresh id in OpenAI's form; 142 bits of randomness."""
     return "file-" + _random()
+
+
+def new_user_id() -> str:
+    """A fresh id; 142 bits of randomness."""
+    return "user_" + _random()
+
+
+def new_session_id() -> str:
+    """A fresh id; 142 bits of randomness."""
+    return "sess_" + _random()
 
 
 def derived_thread_id(tenant: str, client_id: str) -> str:
@@ -67,3 +79,13 @@ def is_artifact_id(text: str) -> bool:
 def is_file_id(text: str) -> bool:
     """Whether a file could have this id."""
     return text.startswith("file-") and _FORM.fullmatch(text) is not None
+
+
+def is_user_id(text: str) -> bool:
+    """Whether a user who was made here could have this id."""
+    return text.startswith("user_") and _FORM.fullmatch(text) is not None
+
+
+def is_session_id(text: str) -> bool:
+    """Whether a session could have this id."""
+    return text.startswith("sess_") and _FORM.fullmatch(text) is not None
