@@ -17,8 +17,6 @@ from edge.ids import is_user_id, new_user_id
 
 EMAIL_PATTERN: Final = r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,190}$"
 _EMAIL: Final = re.compile(EMAIL_PATTERN[1:-1])
-    "id, email, name, role, disabled_at, created_at, updated_at, password_hash is not null as has_password"
-)
 
 
 @dataclass(frozen=True, slots=True)
