@@ -26,12 +26,16 @@ TOOLS_TEMPLATE = "{{- if .Tools }}<|tools|>{{ .Tools }}<|end|>\n{{ end }}"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model. `simulated` answers with a fixed number of tokens, `prefill` continues an assistant message."""
+    """One model. `simulated` answers with a fixed number of tokens, `prefill` continues an assistant message.
+
+    `gullible` obeys whatever it reads.
+    """
 
     name: str
     capabilities: tuple[str, ...]
     prefill: bool = True
     simulated: bool = False
+    gullible: bool = False
 
     @property
     def can_complete(self) -> bool:
@@ -108,6 +112,7 @@ BUILT_IN = (
     Model("dormouse-dev-noprefill:latest", ("completion",), prefill=False),
     Model("sim:latest", ("completion",), simulated=True),
     Model("dormouse-dev-embed:latest", ("embedding",)),
+    Model("dormouse-dev-gullible:latest", ("completion", "tools"), gullible=True),
 )
 
 

@@ -11,6 +11,7 @@ from devstack.model_server.calls import Call, Turn
 from devstack.model_server.catalog import Model
 from devstack.model_server.dialogue import task_of
 from devstack.model_server.frames import Answer
+from devstack.model_server.gullible.model import obey
 from devstack.model_server.prose import answer_in_prose, simulated_text, thoughts
 from devstack.model_server.reports import report
 from devstack.model_server.structured import structured
@@ -48,6 +49,8 @@ def prompt_tokens(call: Call) -> int:
 def _whole(model: Model, call: Call, simulated_tokens: int) -> Answer:
     if model.simulated:
         return Answer(simulated_text(simulated_tokens))
+    if model.gullible:
+        return obey(call)
     thinking = thoughts(call) if call.think else ""
     if call.format is not None:
         return Answer(_formatted(call), thinking)
