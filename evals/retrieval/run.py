@@ -61,6 +61,7 @@ def check(model: MiniLm) -> None:
 async def _evaluate(postgres: Postgres, name: str, embedder: LocalEmbedder) -> Evaluation:
     tenant = f"t-{secrets.token_hex(8)}"
     async with await psycopg.AsyncConnection.connect(postgres.url(OWNER)) as connection:
+        await connection.execute("select set_config('dormouse.tenant', %s, true)", [tenant])
         await connection.execute("insert into tenants (id, name) values (%s, 'Evaluation')", [tenant])
     began = time.monotonic()
     async with open_library(postgres.url(APPLICATION), tenant, embedder) as library:

@@ -110,7 +110,7 @@ async def test_a_second_upgrade_changes_nothing_and_says_so(stack: Stack) -> Non
 
 async def test_the_bootstrap_key_is_stored_only_as_its_mac(stack: Stack) -> None:
     key = stack.credentials.api_key
-    async with await psycopg.AsyncConnection.connect(stack.database.url) as connection:
+    async with transaction_of(stack, "default") as connection:
         query = "select tenant_id, user_id, api_keys::text from api_keys where prefix = %s"
         rows = await (await connection.execute(query, [key[:16]])).fetchall()
     assert [(row[0], row[1]) for row in rows] == [("default", "bootstrap")]

@@ -37,6 +37,7 @@ async def test_an_own_postgres_keeps_its_rows_over_a_kill(fleet: Fleet) -> None:
         await psycopg.AsyncConnection.connect(database.url)
     await database.resume()
     async with await psycopg.AsyncConnection.connect(database.url) as connection:
+        await connection.execute("select set_config('dormouse.tenant', %s, true)", [tenant.id])
         found = await connection.execute("select name from tenants where id = %s", [tenant.id])
         assert await found.fetchone() == ("Test",)
 

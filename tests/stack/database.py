@@ -87,13 +87,15 @@ class Database:
     async def tenant(self, name: str = "Test") -> Tenant:
         """Add a tenant with a random id and an API key."""
         tenant = Tenant(f"t-{secrets.token_hex(8)}", f"u-{secrets.token_hex(4)}", make_api_key())
-        mac = hmac.digest(self._credentials.pepper.read_bytes().strip(), tenant.api_key.encode(), hashlib.sha256)
+        mac = hmac.digest(self._credentials.pepper.read_bytes().split()[0], tenant.api_key.encode(), hashlib.sha256)
         async with await psycopg.AsyncConnection.connect(self.owner_url) as connection:
+            await connection.execute("select set_config('dormouse.tenant', %s, true)", [tenant.id])
             await connection.execute(
                 "insert into tenants (id, name, plan) values (%s, %s, 'unlimited')", [tenant.id, name]
             )
             await connection.execute(
-                "insert into api_keys (id, tenant_id, user_id, name, prefix, mac) values (%s, %s, %s, 'test', %s, %s)",
+                "insert into api_keys (id, tenant_id, user_id, name, prefix, mac, role)"
+                " values (%s, %s, %s, 'test', %s, %s, 'admin')",
                 [f"key_{secrets.token_hex(12)}", tenant.id, tenant.user, tenant.api_key[:16], mac],
             )
         return tenant

@@ -17,6 +17,7 @@ from .agents import AgentDirectory
 from .artifacts import ArtifactStore, open_artifacts
 from .audit import AuditLog
 from .auth.authenticator import Authenticator
+from .auth.peppers import Peppers
 from .database import Database
 from .embed_client import EmbedClient
 from .files import Files, open_files
@@ -65,7 +66,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         database = Database(settings.postgres_url)
         await database.open()
         stack.push_async_callback(database.close)
-        authenticator = Authenticator(database, settings.key_pepper.read_bytes().strip())
+        authenticator = Authenticator(database, Peppers.read(settings.key_pepper))
         stack.push_async_callback(authenticator.close)
         channel = open_channel(settings.agent_target)
         stack.push_async_callback(channel.close)

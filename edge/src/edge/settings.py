@@ -8,6 +8,8 @@ from dormouse_runtime.settings import Address, SettingsError
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from .auth.peppers import Peppers
+
 from .client_address import TrustedProxies, parse_proxies
 
 MIB = 1024 * 1024
@@ -29,6 +31,11 @@ def _proxies(value: Any) -> Any:
 def _readable(path: Path) -> Path:
     if not path.is_file():
         raise ValueError(f"wants the path of a file that exists; {path} does not")
+    return path
+
+
+def _peppers(path: Path) -> Path:
+    Peppers.read(path)
     return path
 
 
@@ -84,8 +91,9 @@ class Settings(BaseSettings):
     """A longer file is refused with 413."""
     service_key: File
     """JSON file: the private JWK that signs service tokens."""
-    key_pepper: File
-    """File: the pepper of the API keys' MACs."""
+    key_pepper: Annotated[File, AfterValidator(_peppers)]
+    """File: the pepper of the API keys' MACs. While another takes its place both stand there, the new one in the first
+    line."""
     postgres_url: Annotated[str, _url("postgresql", "postgres")]
     redis_url: Annotated[str, _url("redis", "rediss", "unix")]
     replica_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(

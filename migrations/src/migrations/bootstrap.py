@@ -19,21 +19,30 @@ PREFIX_LENGTH = 16
 def add_bootstrap_key(connection: psycopg.Connection, key_file: Path, pepper_file: Path) -> None:
     """Make the tenant `default`, and give it the key in `key_file` if it has not got it.
 
-    Stored is HMAC-SHA-256(pepper, key), never the key. White space around either file's content does not count.
+    Stored is HMAC-SHA-256(pepper, key), never the key. Of several peppers, one a line, the first is the present one; the
+    key is known under any of them. White space around either file's content does not count.
     """
     key = key_file.read_text().strip()
-    mac = hmac.digest(pepper_file.read_bytes().strip(), key.encode(), hashlib.sha256)
+    macs = [hmac.digest(pepper, key.encode(), hashlib.sha256) for pepper in pepper_file.read_bytes().split()]
+    with connection.transaction():
+        connection.execute("select set_config('dormouse.tenant', %s, true)", [TENANT])
+        added = _add(connection, key, macs)
+    if added:
+        log.info("added the bootstrap API key %s… for tenant %s", key[:PREFIX_LENGTH], TENANT)
+
+
+def _add(connection: psycopg.Connection, key: str, macs: list[bytes]) -> bool:
     connection.execute(
         "insert into tenants (id, name, plan) values (%s, 'Default', 'unlimited') on conflict (id) do nothing",
         [TENANT],
     )
     inserted = connection.execute(
-        "insert into api_keys (id, tenant_id, user_id, name, prefix, mac) values (%s, %s, %s, %s, %s, %s)"
+        "insert into api_keys (id, tenant_id, user_id, name, prefix, mac, role)"
+        " select %s, %s, %s, %s, %s, %s, 'admin' where not exists (select from api_keys where mac = any (%s))"
         " on conflict (mac) do nothing",
-        [_key_id(), TENANT, USER, "Bootstrap key", key[:PREFIX_LENGTH], mac],
+        [_key_id(), TENANT, USER, "Bootstrap key", key[:PREFIX_LENGTH], macs[0], macs],
     )
-    if inserted.rowcount:
-        log.info("added the bootstrap API key %s… for tenant %s", key[:PREFIX_LENGTH], TENANT)
+    return inserted.rowcount == 1
 
 
 def _key_id() -> str:

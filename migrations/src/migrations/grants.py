@@ -15,13 +15,15 @@ WRITABLE = (
     *("users", "invitations", "sessions", "signing_keys"),
 )
 READABLE = (
-    *("tenants", "api_keys", "checkpoint_migrations", "alembic_version", "embedding_models", "word_counts"),
+    *("tenants", "checkpoint_migrations", "alembic_version", "embedding_models", "word_counts"),
     "audit_entries",
 )
+# What is over is marked as such and stays.
+CHANGEABLE = ("api_keys",)
 CALLABLE = (
     *("prune_run_logs", "resumed_runs", "prune_tool_calls", "ensure_embedding_model", "documents_to_clear"),
     *("prune_embedding_cache", "prune_search_outcomes", "match_words", "delete_chunks"),
-    *("claim_files", "hold_files"),
+    *("claim_files", "hold_files", "find_api_key", "note_api_key_uses", "renew_api_key_mac"),
     "append_audit_entry",
 )
 
@@ -38,7 +40,11 @@ def grant(connection: psycopg.Connection, role: str) -> None:
         log.info("there is no role %s: nothing was granted, the services can only connect as the owner", role)
         return
     name = sql.Identifier(role)
-    for rights, tables in (("select, insert, update, delete", WRITABLE), ("select", READABLE)):
+    for rights, tables in (
+        ("select, insert, update, delete", WRITABLE),
+        ("select, insert, update", CHANGEABLE),
+        ("select", READABLE),
+    ):
         statement = sql.SQL("grant {} on {} to {}")
         listed = sql.SQL(", ").join(sql.Identifier(table) for table in tables)
         connection.execute(statement.format(sql.SQL(rights), listed, name))

@@ -33,7 +33,8 @@ async def questions(caller: Caller) -> list[str]:
 async def rows(stack: Stack, tenant: Tenant) -> dict[str, int]:
     """How much of the thread is stored."""
     found = {}
-    async with await psycopg.AsyncConnection.connect(stack.database.owner_url) as connection:
+    async with await psycopg.AsyncConnection.connect(stack.database.url) as connection:
+        await connection.execute("select set_config('dormouse.tenant', %s, true)", [tenant.id])
         for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes"):
             cursor = await connection.execute(
                 f"select count(*) from {table} where thread_id = %s",

@@ -14,6 +14,7 @@ from edge.auth import keys
 from edge.auth.authenticator import Authenticator
 from edge.auth.believed import BELIEVED_S, REFRESH_S, STALE_S, UNKNOWN_S
 from edge.auth.caller import Caller
+from edge.auth.peppers import Peppers
 from edge.database import Database
 
 from tests.stack import Fleet, Stack, Tenant
@@ -57,6 +58,7 @@ class Clock:
 
 async def revoke(owner_url: str, tenant: Tenant) -> None:
     async with await psycopg.AsyncConnection.connect(owner_url) as connection:
+        await connection.execute("select set_config('dormouse.tenant', %s, true)", [tenant.id])
         await connection.execute("update api_keys set revoked_at = now() where tenant_id = %s", [tenant.id])
 
 
@@ -66,16 +68,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pepper(stack: Stack) -> bytes:
-    return stack.credentials.pepper.read_bytes().strip()
+def peppers(stack: Stack) -> Peppers:
+    return Peppers.read(stack.credentials.pepper)
 
 
 async def test_a_key_speaks_for_its_owner_and_an_unknown_one_for_nobody(
-    stack: Stack, tenant: Tenant, clock: Clock, pepper: bytes
+    stack: Stack, tenant: Tenant, clock: Clock, peppers: Peppers
 ) -> None:
     database = Database(stack.database.url)
     await database.open()
-    authenticator = Authenticator(database, pepper, clock)
+    authenticator = Authenticator(database, peppers, clock)
     try:
         answers = await asyncio.gather(*(authenticator.authenticate(tenant.api_key) for _ in range(50)))
         assert {(caller.tenant, caller.user) for caller in answers if caller} == {(tenant.id, tenant.user)}
@@ -88,10 +90,12 @@ async def test_a_key_speaks_for_its_owner_and_an_unknown_one_for_nobody(
         await database.close()
 
 
-async def test_a_revocation_counts_within_a_minute(stack: Stack, tenant: Tenant, clock: Clock, pepper: bytes) -> None:
+async def test_a_revocation_counts_within_a_minute(
+    stack: Stack, tenant: Tenant, clock: Clock, peppers: Peppers
+) -> None:
     database = Database(stack.database.url)
     await database.open()
-    authenticator = Authenticator(database, pepper, clock)
+    authenticator = Authenticator(database, peppers, clock)
     try:
         assert await authenticator.authenticate(tenant.api_key)
         await revoke(stack.database.owner_url, tenant)
@@ -110,13 +114,13 @@ async def test_a_revocation_counts_within_a_minute(stack: Stack, tenant: Tenant,
 
 
 async def test_known_keys_outlive_a_database_that_is_away_and_unknown_ones_are_told_to_come_back(
-    fleet: Fleet, clock: Clock, pepper: bytes
+    fleet: Fleet, clock: Clock, peppers: Peppers
 ) -> None:
     postgres = await fleet.postgres()
     tenant, other = await postgres.tenant(), await postgres.tenant()
     database = Database(postgres.url, timeout_s=0.3)
     await database.open()
-    authenticator = Authenticator(database, pepper, clock)
+    authenticator = Authenticator(database, peppers, clock)
     try:
         caller = await authenticator.authenticate(tenant.api_key)
         assert isinstance(caller, Caller)

@@ -10,7 +10,7 @@ from edge.settings import load
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     (tmp_path / "key.json").write_text("{}")
-    (tmp_path / "pepper").write_text("p")
+    (tmp_path / "pepper").write_text("p" * 32)
     monkeypatch.setenv("DORMOUSE_AGENT_TARGET", "127.0.0.1:1")
     monkeypatch.setenv("DORMOUSE_SERVICE_KEY", str(tmp_path / "key.json"))
     monkeypatch.setenv("DORMOUSE_KEY_PEPPER", str(tmp_path / "pepper"))

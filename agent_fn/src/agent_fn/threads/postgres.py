@@ -1,6 +1,7 @@
 """Threads in Postgres: LangGraph's saver on a small pool, one saver a run."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,10 +9,10 @@ from dormouse_runtime.errors import DormouseError
 from dormouse_runtime.postgres import Database
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
-from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 
 from agent_fn import errors
 from agent_fn.runs import ThreadRef
+from agent_fn.threads.saver import TenantSaver, enter_tenant
 from agent_fn.threads.store import ThreadState
 
 _logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class PostgresThreads:
         client stands in the run's log, and the new attempt goes on from there.
         """
         key = _key(ref)
-        saver = AsyncPostgresSaver(self._database.pool)
+        saver = TenantSaver(self._database.pool, ref.tenant)
         latest = await self._database.answer(saver.aget_tuple(_config(key)))
         base: CheckpointTuple | None
         if latest is not None and latest.metadata.get(_RUN_ID) == run_id:
@@ -68,11 +69,11 @@ class PostgresThreads:
             base = await self._checkpoint(saver, key, ref.base)
         else:
             base = latest
-        return PostgresThreadRun(self._database, key, run_id, base)
+        return PostgresThreadRun(self._database, ref.tenant, key, run_id, base)
 
     async def state(self, ref: ThreadRef) -> ThreadState:
         """See store.Threads.state."""
-        saver = AsyncPostgresSaver(self._database.pool)
+        saver = TenantSaver(self._database.pool, ref.tenant)
         found = await self._database.answer(saver.aget_tuple(_config(_key(ref), ref.base)))
         if found is None:
             raise errors.thread_not_found()
@@ -89,12 +90,14 @@ class PostgresThreads:
 
     async def prune(self, refs: Sequence[ThreadRef], *, delete: bool) -> None:
         """See store.Threads.prune."""
-        saver = AsyncPostgresSaver(self._database.pool)
-        await self._database.answer(
-            saver.aprune([_key(ref) for ref in refs], strategy="delete" if delete else "keep_latest")
-        )
+        keys: defaultdict[str, list[str]] = defaultdict(list)
+        for ref in refs:
+            keys[ref.tenant].append(_key(ref))
+        for tenant, own in keys.items():
+            saver = TenantSaver(self._database.pool, tenant, one_snapshot=True)
+            await self._database.answer(saver.aprune(own, strategy="delete" if delete else "keep_latest"))
 
-    async def _checkpoint(self, saver: AsyncPostgresSaver, key: str, checkpoint_id: str) -> CheckpointTuple | None:
+    async def _checkpoint(self, saver: TenantSaver, key: str, checkpoint_id: str) -> CheckpointTuple | None:
         if not checkpoint_id:
             return None
         found = await self._database.answer(saver.aget_tuple(_config(key, checkpoint_id)))
@@ -110,11 +113,12 @@ class PostgresThreadRun:
     for a shared one's lock would make all runs wait for each other. config: LangGraph's, for the run.
     """
 
-    def __init__(self, database: Database, key: str, run_id: str, base: CheckpointTuple | None) -> None:
+    def __init__(self, database: Database, tenant: str, key: str, run_id: str, base: CheckpointTuple | None) -> None:
         self._database = database
+        self._tenant = tenant
         self._key = key
         self.base = "" if base is None else _id(base)
-        self.checkpointer = RunSaver(database, base)
+        self.checkpointer = RunSaver(database, tenant, base)
         self.config: dict[str, Any] = {**_config(key), "metadata": {_RUN_ID: run_id, _BASE: self.base}}
 
     async def prune(self) -> None:
@@ -126,17 +130,18 @@ class PostgresThreadRun:
             _logger.warning("old checkpoints could not be pruned")
 
     async def _prune(self, values: dict[str, str]) -> None:
-        # A pipeline is one transaction, and one round trip.
-        async with self._database.pool.connection() as connection, connection.pipeline():
+        # In a pipeline all of it is one round trip.
+        async with self._database.pool.connection() as connection, connection.pipeline(), connection.transaction():
+            await enter_tenant(connection, self._tenant)
             for statement in _PRUNE:
                 await connection.execute(statement, values)
 
 
-class RunSaver(AsyncPostgresSaver):
+class RunSaver(TenantSaver):
     """The saver of one run: it shows the thread as of the run's base, and knows what the run has stored."""
 
-    def __init__(self, database: Database, base: CheckpointTuple | None) -> None:
-        super().__init__(database.pool)
+    def __init__(self, database: Database, tenant: str, base: CheckpointTuple | None) -> None:
+        super().__init__(database.pool, tenant)
         self._database = database
         self._base = base
         self.saved = ""

@@ -77,6 +77,11 @@ class Believed(Generic[K, V]):
         self._known.pop(key, None)
         self._unknown.pop(key, None)
 
+    def forget_where(self, fits: Callable[[V], bool]) -> None:
+        """The same for every answer that fits. Looks at all of them: for what people do, not for each request."""
+        for key in [key for key, known in self._known.items() if fits(known.value)]:
+            self.forget(key)
+
     async def close(self) -> None:
         """Ends what is under way."""
         for task in tuple(self._asking.values()):

@@ -7,6 +7,7 @@ function), sub (user), tenant, scope (space-separated), run, iat, nbf, exp. See 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterable
 from contextvars import ContextVar
@@ -19,10 +20,12 @@ from dormouse.common.v1 import error_pb2
 from dormouse_runtime.errors import DormouseError
 from dormouse_runtime.keys import KeyFileError, private_key_from_jwk
 from dormouse_runtime.trusted_keys import TrustedKeys
+from dormouse_runtime.watched_file import WatchedFile
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+_logger = logging.getLogger(__name__)
 TOKEN_TYPE: Final = "dormouse-service+jwt"  # noqa: S105 - the name of a format
 LEEWAY_S: Final = 5
 MAX_LIFETIME_S: Final = 15 * 60
@@ -59,24 +62,23 @@ def bind_identity(identity: Identity) -> None:
 
 
 class TokenIssuer:
-    """Mints tokens with one private key."""
+    """Mints tokens with the private key in a file, and with the next one as soon as that takes its place."""
 
-    def __init__(self, key: Ed25519PrivateKey, key_id: str, issuer: str) -> None:
-        self._key = key
-        self._headers = {"kid": key_id, "typ": TOKEN_TYPE}
+    def __init__(self, file: WatchedFile[_SigningKey], issuer: str) -> None:
+        self._file = file
         self._issuer = issuer
 
     @classmethod
     def from_file(cls, path: str | Path, issuer: str = "dormouse-edge") -> TokenIssuer:
-        """Reads the private JWK once. Raises KeyFileError."""
+        """Reads the private JWK, and again whenever the file changes. Raises KeyFileError."""
         from dormouse_runtime import tokens as _tokens  # noqa: F401 - now, and not with the first token
 
-        try:
-            jwk = json.loads(Path(path).read_bytes())
-            key = private_key_from_jwk(jwk)
-        except (OSError, ValueError) as error:
-            raise KeyFileError(f"{path}: {error}") from error
-        return cls(key, jwk["kid"], issuer)
+        return cls(WatchedFile(Path(path), _read_private), issuer)
+
+    @property
+    def key_id(self) -> str:
+        """Of the key that signs."""
+        return self._file.value.headers["kid"]
 
     def mint(
         self,
@@ -107,7 +109,25 @@ class TokenIssuer:
         }
         from dormouse_runtime import tokens
 
-        return tokens.sign(claims, self._key, self._headers)
+        if self._file.refresh():
+            _logger.info("the service key changed", extra={"kid": self.key_id})
+        signing = self._file.value
+        return tokens.sign(claims, signing.key, signing.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _SigningKey:
+    key: Ed25519PrivateKey
+    headers: dict[str, str]
+
+
+def _read_private(path: Path) -> _SigningKey:
+    try:
+        jwk = json.loads(path.read_bytes())
+        key = private_key_from_jwk(jwk)
+    except (OSError, ValueError) as error:
+        raise KeyFileError(f"{path}: {error}") from error
+    return _SigningKey(key, {"kid": jwk["kid"], "typ": TOKEN_TYPE})
 
 
 class TokenVerifier:
@@ -129,7 +149,7 @@ class TokenVerifier:
         self._keys.refresh()
         if self._keys.generation != self._generation:
             self._generation = self._keys.generation
-            self._cache.clear()  # a key may have been withdrawn
+            self._cache.clear()  # a key may have been withdrawn, or a limit drawn
         known = self._cache.get(token)
         now = time.time()
         if known is not None and now < known[0]:
@@ -141,6 +161,11 @@ class TokenVerifier:
 
         claims = tokens.read(token, self._keys, self._audience)
         identity = _identity_of(claims)
+        why_not = self._keys.objection(
+            identity.issuer, audience=self._audience, tenant=identity.tenant, scopes=identity.scopes
+        )
+        if why_not:
+            raise refused(why_not)
         if len(self._cache) >= _CACHE_LIMIT:
             self._cache.clear()
         self._cache[token] = (claims["exp"] + LEEWAY_S, identity)

@@ -1,7 +1,7 @@
 """Key pairs of callers: makes them and keeps them as JWK files.
 
 `python -m dormouse_runtime.keys PRIVATE TRUSTED [ISSUER]` writes a new private key and adds its public half to the
-trusted keys, whose older entries stay: that is a rotation without downtime.
+trusted keys, whose older entries stay. `issuers` holds what comes later: rotations, and other issuers.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def write_key_pair(private_path: Path, trusted_path: Path, issuer: str = "dormou
     except ValueError as error:
         raise KeyFileError(f"{trusted_path}: {error}") from error
     trusted["issuers"].setdefault(issuer, {"keys": []})["keys"].append(public)
-    _replace(trusted_path, trusted, 0o644)
-    _replace(private_path, private, 0o600)
+    replace_file(trusted_path, trusted, 0o644)
+    replace_file(private_path, private, 0o600)
     return public["kid"]
 
 
@@ -101,7 +101,8 @@ def _decode(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _replace(path: Path, content: object, mode: int) -> None:
+def replace_file(path: Path, content: object, mode: int) -> None:
+    """Writes JSON in a file's place at once: who reads meanwhile gets the old content or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
