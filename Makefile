@@ -13,7 +13,7 @@ SANDBOX := tool_fn/src/tool_fn/sandbox/component/python.json
 SANDBOX_SOURCES := $(addprefix tool_fn/src/tool_fn/sandbox/,component.py engine.py build.py \
 	guest/interpreter.py guest/modules.py guest/python.wit)
 
-.PHONY: help up down status logs test check lint format types proto proto-check proto-release lock sandbox bench retrieval-eval transcripts clean
+.PHONY: images help up down status logs test check lint format types proto proto-check proto-release lock sandbox bench retrieval-eval transcripts images clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ retrieval-eval: $(VENV)/retrieval-eval.stamp ## Measure how well searches find, 
 
 transcripts: $(VENV)/dev.stamp $(SANDBOX) ## Record what each agent does, in docs/transcripts
 	@$(BIN)/python -m loadtest.transcripts
+
+images: ## Build the images of the parts (PARTS="edge tool_fn", REGISTRY=…, PUSH=1; see images/README.md)
+	@images/build.sh $(PARTS)
 
 clean: down ## Remove everything that was built or stored here
 	@rm -rf $(VENV) $(dir $(SANDBOX)) .dormouse .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -25,4 +25,8 @@ for part in "${parts[@]}"; do
   compile "requirements/$part.txt" "$part/pyproject.toml" --constraints requirements/dev.txt
 done
 compile requirements/uv.txt requirements/uv.in
+# For images: what builds them, and what two of them need instead of a part's own list.
+for group in build sandbox model_server; do
+  compile "requirements/$group.txt" "requirements/$group.in" --constraints requirements/dev.txt
+done
 compile requirements/retrieval-eval.txt requirements/retrieval-eval.in --no-deps
