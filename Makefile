@@ -13,7 +13,7 @@ SANDBOX := tool_fn/src/tool_fn/sandbox/component/python.json
 SANDBOX_SOURCES := $(addprefix tool_fn/src/tool_fn/sandbox/,component.py engine.py build.py \
 	guest/interpreter.py guest/modules.py guest/python.wit)
 
-.PHONY: images help up down status logs test check lint format types proto proto-check proto-release lock sandbox bench retrieval-eval transcripts images clean
+.PHONY: help up down status logs test check lint format types proto proto-check proto-release lock sandbox bench retrieval-eval transcripts images clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
