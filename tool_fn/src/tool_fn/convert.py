@@ -60,4 +60,7 @@ def tool_description(tool: Tool) -> tool_pb2.Tool:
         needs_approval=tool.needs_approval,
         time_limit_ms=round(tool.time_limit_s * 1000),
         output_limit_bytes=tool.output_limit_bytes,
+        quotes_strangers=tool.quotes_strangers,
+        reaches_out=tool.reaches_out,
+        approval_waived=tool.approval_waived,
     )

@@ -15,7 +15,7 @@ from tool_fn.feed import Feed
 from tool_fn.registry import Registry
 from tool_fn.results import Result
 from tool_fn.runner import Runner
-from tool_fn.scopes import allows
+from tool_fn.scopes import allows, hosts
 from tool_fn.tool import Call, Progress, Tool
 
 Told = Progress | str | Result
@@ -99,6 +99,7 @@ class Invoker:
             loop.time() + tool.time_limit_s,
             feed.tell,
             documents_token=request.documents_token,
+            hosts=hosts(caller),
         )
         if tool.has_side_effects:
             return loop.create_task(self._effects.result(tool, request.arguments, call, request.tool_call_id))

@@ -114,8 +114,10 @@ class Registry:
         return name not in self._disabled
 
     def _as_configured(self, tool: Tool) -> Tool:
-        approval = self._approval.get(tool.name, tool.needs_approval)
-        return tool if approval == tool.needs_approval else replace(tool, needs_approval=approval)
+        approval = self._approval.get(tool.name)
+        if approval is None:
+            return tool
+        return replace(tool, needs_approval=approval, approval_waived=not approval)
 
     def _say_shadowed(self, source: str, name: str) -> None:
         if (source, name) not in self._shadowed:

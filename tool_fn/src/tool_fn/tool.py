@@ -43,7 +43,8 @@ class Call:
     run_id: empty outside of a run. idempotency_key: the same for every attempt at this call; pass it on to services
     that take one; empty where the caller sent none, which tools with side effects never see. deadline: when the call
     is cut off, by the event loop's clock. tell: who listens. documents_token: the service token for embed_fn that came
-    with the call; empty where the caller lets no documents be read. sources: what was cited so far.
+    with the call; empty where the caller lets no documents be read. sources: what was cited so far. hosts: where the
+    call may send to, as patterns of config.Http; None: wherever the operator lets it.
     """
 
     tenant: str
@@ -54,6 +55,7 @@ class Call:
     tell: Callable[[Progress | str], None] = field(default=_nobody, repr=False)
     documents_token: str = field(default="", repr=False)
     sources: list[Source] = field(default_factory=list, repr=False)
+    hosts: tuple[str, ...] | None = None
 
     def progress(self, message: str, fraction: float | None = None) -> None:
         """Says how far the call is. Never blocks; what comes faster than it can be sent replaces what came before."""
@@ -86,7 +88,10 @@ class Tool:
     or CancelledError when it takes too long. Whatever else it raises is logged, and the model
     is told that the tool failed. has_side_effects: it changes something outside; then it runs once for each key, and
     only a result or a ToolError says for sure what happened. needs_approval: a person has to approve each call.
-    time_limit_s: at most 600. output_limit_bytes: of UTF-8, at least 256; what is longer is cut.
+    time_limit_s: at most 600. output_limit_bytes: of UTF-8, at least 256; what is longer is cut. quotes_strangers: its
+    results hold text that somebody else has written, and that may try to give orders. reaches_out: it sends what it is
+    given to the address in its argument `url`. approval_waived: the operator says that no call needs approval. What
+    these two change for a run that has read what strangers wrote is agent_fn's to decide.
     """
 
     name: str
@@ -97,6 +102,9 @@ class Tool:
     needs_approval: bool = False
     time_limit_s: float = 30.0
     output_limit_bytes: int = 32 * 1024
+    quotes_strangers: bool = False
+    reaches_out: bool = False
+    approval_waived: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -123,6 +131,8 @@ def typed_tool(
     needs_approval: bool = False,
     time_limit_s: float = 30.0,
     output_limit_bytes: int = 32 * 1024,
+    quotes_strangers: bool = False,
+    reaches_out: bool = False,
 ) -> Tool:
     """A tool whose schema and strict reading come from a type. Raises TypeError for a type that has no schema.
 
@@ -146,4 +156,6 @@ def typed_tool(
         needs_approval=needs_approval,
         time_limit_s=time_limit_s,
         output_limit_bytes=output_limit_bytes,
+        quotes_strangers=quotes_strangers,
+        reaches_out=reaches_out,
     )

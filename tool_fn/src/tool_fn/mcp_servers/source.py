@@ -12,6 +12,7 @@ import orjson
 
 from tool_fn.config import McpServer
 from tool_fn.mcp_servers.remote_tool import RemoteTool
+from tool_fn.quoting import visible
 from tool_fn.tool import Call, Tool, ToolError
 
 if TYPE_CHECKING:
@@ -77,12 +78,15 @@ class McpSource:
         try:
             return Tool(
                 name=_name(self.prefix, remote.name),
-                description=(remote.description or remote.name)[:_DESCRIPTION_CHARACTERS],
+                # A stranger's text before the model: what nobody can see in it is not in it.
+                description=visible(remote.description or remote.name)[:_DESCRIPTION_CHARACTERS],
                 input_schema=remote.input_schema,
                 invoke=partial(self._invoke, remote),
                 has_side_effects=not remote.reads_only,
                 needs_approval=self._server.approve and not remote.reads_only,
                 time_limit_s=_TIME_LIMIT_S,
+                quotes_strangers=True,
+                approval_waived=not self._server.approve,
             )
         except ValueError as error:
             _logger.warning("an MCP tool is left out", extra={"source": self.name, "reason": str(error)})

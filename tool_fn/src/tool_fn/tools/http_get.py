@@ -33,6 +33,15 @@ def build_tools(means: Means) -> Iterable[Tool]:
     async def run(arguments: HttpGet, call: Call) -> str:
         headers = {"accept": "text/html, application/json, text/*;q=0.9, */*;q=0.5"}
         headers |= checked_headers(arguments.headers)
-        return await report(await means.http.fetch("GET", arguments.url, headers=headers), arguments.start)
+        answer = await means.http.fetch("GET", arguments.url, headers=headers, hosts=call.hosts)
+        return await report(answer, arguments.start)
 
-    yield typed_tool(name="http_get", description=_DESCRIPTION, input=HttpGet, run=run, output_limit_bytes=64 * 1024)
+    yield typed_tool(
+        name="http_get",
+        description=_DESCRIPTION,
+        input=HttpGet,
+        run=run,
+        output_limit_bytes=64 * 1024,
+        quotes_strangers=True,
+        reaches_out=True,
+    )

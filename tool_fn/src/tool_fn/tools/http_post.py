@@ -40,7 +40,7 @@ def build_tools(means: Means) -> Iterable[Tool]:
         headers |= checked_headers(arguments.headers)
         headers["idempotency-key"] = call.idempotency_key
         try:
-            answer = await means.http.fetch("POST", arguments.url, headers=headers, body=body)
+            answer = await means.http.fetch("POST", arguments.url, headers=headers, body=body, hosts=call.hosts)
         except FetchError as error:
             if not error.is_sent:
                 raise
@@ -57,6 +57,8 @@ def build_tools(means: Means) -> Iterable[Tool]:
         run=run,
         has_side_effects=True,
         needs_approval=True,
+        quotes_strangers=True,
+        reaches_out=True,
     )
 
 

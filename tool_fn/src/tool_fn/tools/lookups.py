@@ -47,6 +47,7 @@ def _tool(lookup: Lookup, means: Means) -> Tool:
         input=cast("type[Arguments]", kind),
         run=run,
         time_limit_s=TIME_LIMIT_S,
+        quotes_strangers=True,
     )
 
 

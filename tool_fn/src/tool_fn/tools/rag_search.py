@@ -72,6 +72,7 @@ def build_tools(means: Means) -> Iterable[Tool]:
         run=run,
         time_limit_s=_TIME_LIMIT_S,
         output_limit_bytes=_OUTPUT_BYTES,
+        quotes_strangers=True,
     )
 
 

@@ -48,4 +48,5 @@ def build_tools(means: Means) -> Iterable[Tool]:
         input=cast("type[Arguments]", kind),
         run=run,
         time_limit_s=TIME_LIMIT_S,
+        quotes_strangers=True,
     )

@@ -46,7 +46,7 @@ def build_tools(means: Means) -> Iterable[Tool]:
         query = SearchQuery(arguments.query, arguments.max_results, period, arguments.topic == "news")
         return _told(query, await engine.search(query))
 
-    yield typed_tool(name="web_search", description=_DESCRIPTION, input=WebSearch, run=run)
+    yield typed_tool(name="web_search", description=_DESCRIPTION, input=WebSearch, run=run, quotes_strangers=True)
 
 
 def _engine(means: Means) -> SearchEngine | None:

@@ -54,7 +54,14 @@ def build_tools(means: Means) -> Iterable[Tool]:
             return await _choices(wiki, article)
         return _told(article, others, arguments.start)
 
-    yield typed_tool(name="wikipedia", description=_DESCRIPTION, input=Wikipedia, run=run, output_limit_bytes=64 * 1024)
+    yield typed_tool(
+        name="wikipedia",
+        description=_DESCRIPTION,
+        input=Wikipedia,
+        run=run,
+        output_limit_bytes=64 * 1024,
+        quotes_strangers=True,
+    )
 
 
 async def _choices(wiki: MediaWiki, article: Article) -> str:

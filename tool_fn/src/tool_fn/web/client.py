@@ -3,9 +3,9 @@
 import asyncio
 import importlib
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin
 
@@ -13,6 +13,7 @@ from tool_fn.web.body import ACCEPT_ENCODING, read_body
 from tool_fn.web.errors import FetchError, RefusedError
 from tool_fn.web.guard import Guard, Target
 from tool_fn.web.pinning import pinned_connector
+from tool_fn.web.rules import Rules
 
 if TYPE_CHECKING:
     import aiohttp
@@ -51,6 +52,7 @@ class _Request:
     url: str
     headers: Mapping[str, str]
     body: bytes | None
+    only: Rules | None = None
 
 
 class WebClient:
@@ -81,14 +83,16 @@ class WebClient:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         time_limit_s: float = 20.0,
+        hosts: Sequence[str] | None = None,
     ) -> Answer:
-        """Requests a URL that somebody named, whatever its answer's status is. headers: names in lower case.
+        """Requests a URL that somebody named, whatever its answer's status is. headers: names in lower case. hosts:
+        see tool.Call.
 
         Every address on the way is judged by the guard: RefusedError. FetchError for the rest. At most 5 redirects are
         followed, as browsers do; one that would repeat a POST at another site is not.
         """
         await _load_aiohttp()
-        request = _Request(method, url, dict(headers or {}), body)
+        request = _Request(method, url, dict(headers or {}), body, None if hosts is None else Rules.only(hosts))
         async with _translated(url, time_limit_s):
             previous: Target | None = None
             for _ in range(_MOST_REDIRECTS + 1):
@@ -123,7 +127,7 @@ class WebClient:
 
     async def _check(self, request: _Request, previous: Target | None) -> Target:
         try:
-            target = await self._guard.check(request.url)
+            target = await self._guard.check(request.url, request.only)
         except RefusedError as error:
             if previous is None:
                 raise
@@ -211,14 +215,15 @@ async def _translated(url: str, time_limit_s: float) -> AsyncIterator[None]:
 def _redirected(request: _Request, status: int, url: str) -> _Request:
     """The next request. 307 and 308 keep everything; the others turn all but HEAD into GET, as browsers do."""
     if status in (307, 308) or (status != 303 and request.method in _READING):
-        return _Request(request.method, url, request.headers, request.body)
+        return replace(request, url=url)
     headers = {name: value for name, value in request.headers.items() if name not in _OF_BODIES}
-    return _Request("HEAD" if request.method == "HEAD" else "GET", url, headers, None)
+    method = "HEAD" if request.method == "HEAD" else "GET"
+    return replace(request, method=method, url=url, headers=headers, body=None)
 
 
 def _without_secrets(request: _Request, target: Target) -> _Request:
     headers = {name: value for name, value in request.headers.items() if name in _HARMLESS}
-    return _Request(request.method, target.url, headers, request.body)
+    return replace(request, url=target.url, headers=headers)
 
 
 def _is_same_site(first: Target, second: Target) -> bool:

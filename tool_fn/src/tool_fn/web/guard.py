@@ -49,10 +49,15 @@ class Guard:
         self._rules = rules
         self._resolve = resolve or system_resolve
 
-    async def check(self, url: str) -> Target:
-        """Raises RefusedError for what must not be reached, FetchError for a host that does not exist."""
+    async def check(self, url: str, only: Rules | None = None) -> Target:
+        """Raises RefusedError for what must not be reached, FetchError for a host that does not exist.
+
+        only: the hosts that whoever asks may reach, among those that the operator allows.
+        """
         scheme, raw_host, port, rest = _split(url)
         host = canonical_host(raw_host)
+        if only is not None and not only.lists(host, port):
+            raise RefusedError(f"{host.text}:{port} is not among the hosts that this caller may reach.")
         exception = self._rules.is_exception(host, port)
         if not exception:
             self._rules.check_name(host, port)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,6 +70,19 @@ class Rules:
             exceptions.append((pattern.host, pattern.port))
         return cls(tuple(_read(entry, "allow") for entry in allow), frozenset(exceptions))
 
+    @classmethod
+    def only(cls, hosts: Sequence[str]) -> "Rules":
+        """The hosts that a caller may reach, in the form of `allow`; entries that are none of it fit nothing."""
+        patterns = []
+        for entry in hosts:
+            with suppress(ValueError):
+                patterns.append(_read(entry, "hosts"))
+        return cls(tuple(patterns))
+
+    def lists(self, host: Host, port: int) -> bool:
+        """Whether a pattern fits the host. Without patterns: none does."""
+        return any(pattern.matches(host.text, port) for pattern in self.patterns)
+
     def is_exception(self, host: Host, port: int) -> bool:
         """Whether the operator let this inside server through."""
         return (host.text, port) in self.exceptions
@@ -80,7 +94,7 @@ class Rules:
             if last in _INSIDE_NAMES or last == host.text or host.text in _METADATA_NAMES:
                 raise RefusedError(f"{host.text} is inside a private network. Only public addresses can be reached.")
         if self.patterns:
-            if not any(pattern.matches(host.text, port) for pattern in self.patterns):
+            if not self.lists(host, port):
                 raise RefusedError(f"{host.text}:{port} is not on the list of hosts that the operator allows.")
         elif port not in _WEB_PORTS:
             raise RefusedError(f"Port {port} cannot be reached: only 80, 443 and 8000 to 9999.")
