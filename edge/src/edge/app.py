@@ -1,6 +1,6 @@
 """The application: routes, middleware and error answers in one place."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -8,21 +8,26 @@ from typing import Any
 from dormouse_runtime.errors import DormouseError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from . import health_routes, openapi
+from . import docs_page, health_routes, openapi
 from .agui import routes as agui_routes
 from .agui.schemas import RunAgentInput
+from .audit import routes as audit_routes
+from .audit import schemas as audit_schemas
+from .deprecation import DEPRECATIONS, Deprecation, DeprecationMiddleware
 from .errors import ApiError, invalid_argument
 from .files import routes as file_routes
 from .files import schemas as file_schemas
 from .lifecycle import Lifecycle
 from .mcp import routes as mcp_routes
 from .middleware.body_limit import BodyLimitMiddleware
+from .middleware.client_address import ClientAddressMiddleware
+from .middleware.cors import CorsMiddleware
 from .middleware.observe import ObserveMiddleware
+from .middleware.security_headers import SecurityHeaders
 from .native import (
     agent_routes,
     artifact_routes,
@@ -61,6 +66,7 @@ _SURFACES = (
     artifact_routes,
     file_routes,
     search_routes,
+    audit_routes,
     mcp_routes,
     health_routes,
 )
@@ -77,11 +83,14 @@ _MODELS = (
     *artifact_schemas.MODELS,
     *file_schemas.MODELS,
     *search_schemas.MODELS,
+    *audit_schemas.MODELS,
     *health_routes.MODELS,
 )
 
 
-def create_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, lifecycle: Lifecycle | None = None, deprecations: Sequence[Deprecation] = DEPRECATIONS
+) -> FastAPI:
     """The ASGI application. Connections open with its lifespan; `app.state.services` then holds them."""
     shared = lifecycle or Lifecycle()
 
@@ -91,11 +100,9 @@ def create_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAP
             app.state.services = services
             yield
 
-    # Its page of the API brings its scripts along: no browser that holds a key loads code from elsewhere.
-    app = FastAPIOffline(
-        docs_url="/docs",
+    app = FastAPI(
+        docs_url=None,
         redoc_url=None,
-        static_url="/docs/static",
         title="Dormouse",
         version=version("dormouse-edge"),
         summary="An OpenAI-compatible agent platform that costs nothing while nobody talks to it",
@@ -108,10 +115,22 @@ def create_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAP
     )
     for surface in _SURFACES:
         app.include_router(surface.router)
-    openapi.install(app, _MODELS)
+    openapi.install(app, _MODELS, deprecations)
+    # No browser that holds a key loads code from elsewhere.
+    docs_page.install(app)
     limits = {("POST", file_routes.PATH): settings.max_file_bytes + file_routes.FORM_BYTES}
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes, limits=limits)
-    app.add_middleware(ObserveMiddleware)  # added last: the outermost
+    app.add_middleware(DeprecationMiddleware, deprecations=deprecations)
+    app.add_middleware(
+        CorsMiddleware,
+        origins=settings.cors_origins,
+        credentials=settings.cors_credentials,
+        elsewhere={mcp_routes.PATH: settings.mcp_origins},
+    )
+    if settings.audit_addresses:
+        app.add_middleware(ClientAddressMiddleware, trusted=settings.trusted_proxies)
+    security = SecurityHeaders(settings.trusted_proxies, settings.hsts_s)
+    app.add_middleware(ObserveMiddleware, security=security)  # added last: the outermost
     return app
 
 

@@ -8,6 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
+from .deprecation import Deprecation, mark
+
 _REF: Final = "#/components/schemas/{model}"
 
 Responses = dict[int | str, dict[str, Any]]
@@ -115,13 +117,14 @@ def _error_answer(status: int) -> dict[str, Any]:
     }
 
 
-def install(app: FastAPI, models: Iterable[type[BaseModel]]) -> None:
+def install(app: FastAPI, models: Iterable[type[BaseModel]], deprecations: Sequence[Deprecation] = ()) -> None:
     """Makes `app.openapi()` answer with the complete document; it is made when it is first asked for."""
     wanted: tuple[type[BaseModel], ...] = (ErrorDetail, ErrorResponse, *models)
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _make(app, wanted)
+            mark(app.openapi_schema, deprecations)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]

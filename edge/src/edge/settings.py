@@ -2,15 +2,16 @@
 
 import secrets
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from dormouse_runtime.settings import Address, SettingsError
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .auth.peppers import Peppers
-
 from .client_address import TrustedProxies, parse_proxies
+from .limits.plans import Plans, load_plans
+from .origins import ANY, check_origin
 
 MIB = 1024 * 1024
 _PREFIX = "DORMOUSE_"
@@ -26,6 +27,14 @@ def _words(value: Any) -> Any:
 
 def _proxies(value: Any) -> Any:
     return parse_proxies(_words(value)) if isinstance(value, str) else value
+
+
+def _plans(value: Any) -> Any:
+    return load_plans(Path(value)) if isinstance(value, str) else value
+
+
+def _origins(value: Any) -> Any:
+    return tuple(check_origin(word) for word in _words(value)) if isinstance(value, str) else value
 
 
 def _readable(path: Path) -> Path:
@@ -59,6 +68,7 @@ def _place(value: str) -> str:
 
 Listen = Annotated[Address, NoDecode, BeforeValidator(_address), PlainSerializer(str)]
 File = Annotated[Path, AfterValidator(_readable)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 
 
 class Settings(BaseSettings):
@@ -81,7 +91,22 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[TrustedProxies, NoDecode, BeforeValidator(_proxies)] = ()
     """Networks of the proxies in front, for instance 10.0.0.0/8, separated by commas: what they say of the client's
     address, scheme and host (x-forwarded-for, -proto, -host) is believed."""
-    mcp_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    cors_origins: Origins = ()
+    """Origins of web pages that may read answers, for instance https://app.example.org, separated by commas; or *."""
+    cors_credentials: bool = False
+    """Whether browsers send those pages' requests with cookies. Keys and tokens need no such thing."""
+    hsts_s: Annotated[int, Field(ge=0)] = 31_536_000
+    """For how long browsers that reach us by TLS shall use nothing else. 0: we do not say."""
+    tls_certificate: File | None = None
+    """PEM file: our certificate and those between it and its root. None: TLS ends at a proxy, or there is none."""
+    tls_key: File | None = None
+    """PEM file: the certificate's private key. Both files are read again when they change."""
+    connections_per_address: Annotated[int, Field(ge=0)] = 512
+    """How many connections one address (of IPv6 one /64) may have open; loopback and trusted proxies any number.
+    0: no limit."""
+    audit_addresses: bool = False
+    """Whether the audit log keeps the addresses of clients, which are personal data."""
+    mcp_origins: Origins = ()
     """Origins of web pages that may use /mcp, for instance https://inspector.example.org, separated by commas. A
     request from any other page is refused, so that no page can reach a server on its visitor's own network."""
     files: Annotated[str, AfterValidator(_place)] | None = None
@@ -115,8 +140,27 @@ class Settings(BaseSettings):
     until it has answered once, so that the question does not keep a function awake that scales to zero."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * MIB
     """A longer request body is refused with 413."""
+    plans: Annotated[Plans, NoDecode, BeforeValidator(_plans)] = Field(default_factory=Plans)
+    """Path of a YAML or JSON file with more plans: what tenants may take. `free` and `unlimited` are built in."""
+    ip_requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 600
+    """Requests that one address (of IPv6 one /64) may send before it is known whose they are. 0: any number."""
+    run_capacity: Annotated[int, Field(ge=0)] = 1000
+    """Runs that this replica executes at once; more wait. About what the models can serve at once, divided by the
+    number of replicas. 0: any number."""
+    run_queue: Annotated[int, Field(ge=0)] = 200
+    """Runs that may wait here for others to end; more are refused with 503."""
+    run_wait_s: Annotated[float, Field(gt=0)] = 30
+    """How long a run may have to wait, by the length of those before it; a run that would wait longer is refused."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("DORMOUSE_TLS_CERTIFICATE and DORMOUSE_TLS_KEY: want to be set both, or neither")
+        if self.cors_credentials and ANY in self.cors_origins:
+            raise ValueError("DORMOUSE_CORS_CREDENTIALS: wants origins by name, not *, in DORMOUSE_CORS_ORIGINS")
+        return self
 
 
 def load() -> Settings:
@@ -130,7 +174,9 @@ def load() -> Settings:
 
 
 def _sentence(loc: tuple[int | str, ...], kind: str, message: str) -> str:
-    name = f"{_PREFIX}{loc[0]}".upper() if loc else "the environment"
+    if not loc:
+        return message.removeprefix("Value error, ")  # it names the variables itself
+    name = f"{_PREFIX}{loc[0]}".upper()
     if kind == "missing":
         return f"{name} is not set"
     return f"{name}: {message.removeprefix('Value error, ')}"

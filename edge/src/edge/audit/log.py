@@ -1,6 +1,7 @@
 """What routes write into the audit log."""
 
 import logging
+from contextvars import ContextVar
 from typing import Any, Final, Protocol
 
 from dormouse_runtime import logs
@@ -9,11 +10,16 @@ from dormouse_runtime.errors import DormouseError
 from edge.database import Database
 
 from .entry import PLATFORM, Entry, append
+from .reading import EntryPage, Filter, read_page
 
 _log = logging.getLogger("edge.audit")
 
 SOFT: Final = ("file.", "audit.", "access.")
 """Actions that go on where the log cannot be written; it is said in the process's own log. All others must not."""
+
+
+client: Final[ContextVar[str]] = ContextVar("dormouse_audit_client", default="")
+"""The address of the client whose request this is; set where addresses are to be kept."""
 
 
 class Actor(Protocol):
@@ -28,7 +34,7 @@ class Actor(Protocol):
 
 
 class AuditLog:
-    """Appends entries, each in a transaction of its own. `append` does it in yours."""
+    """Appends entries, each in a transaction of its own, and reads them. `append` does it in yours."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -40,13 +46,11 @@ class AuditLog:
         target: str = "",
         *,
         tenant: str = "",
-        address: str = "",
         **details: Any,
     ) -> None:
         """Notes that `caller` (None: a stranger) did `action` to `target`; awaited before the answer goes out.
 
-        tenant: whose log, where it is not the caller's; with neither it is the platform's. address: of the client,
-        where it is to be kept.
+        tenant: whose log, where it is not the caller's; with neither it is the platform's.
         Errors: DATABASE_UNAVAILABLE, unless the action is one of SOFT.
         """
         entry = Entry(
@@ -55,7 +59,7 @@ class AuditLog:
             action=action,
             target=target,
             key_id=caller.key_id if caller else "",
-            address=address,
+            address=client.get(),
             request_id=logs.bound_id("request_id"),
             details=details,
         )
@@ -68,3 +72,7 @@ class AuditLog:
             _log.exception(
                 "an audit entry is lost", extra={"action": action, "actor": entry.actor, "target": entry.target}
             )
+
+    async def page(self, tenant: str, wanted: Filter, *, limit: int, before: int | None = None) -> EntryPage:
+        """Entries of a tenant, newest first. Errors: DATABASE_UNAVAILABLE."""
+        return await read_page(self._database, tenant, wanted, limit=limit, before=before)

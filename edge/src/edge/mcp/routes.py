@@ -1,6 +1,6 @@
 """`POST /mcp`: light, so that the edge starts without the SDK."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from dormouse.common.v1.error_pb2 import ErrorReason
 from fastapi import APIRouter, Request, Response
@@ -9,12 +9,15 @@ from starlette import types
 from edge.auth.bearer import Requires
 from edge.auth.caller import Caller, Scope
 from edge.errors import ApiError
+from edge.origins import ANY
 from edge.services import services_of
 
 from .caller import put_caller
 from .endpoint import McpEndpoint
 
 router = APIRouter()
+
+PATH: Final = "/mcp"
 
 
 class _McpResponse(Response):
@@ -33,11 +36,11 @@ class _McpResponse(Response):
 
 
 # Not in the OpenAPI document: bodies and errors are MCP's own. GET and DELETE are for sessions, and there are none.
-@router.post("/mcp", include_in_schema=False, response_class=Response)
+@router.post(PATH, include_in_schema=False, response_class=Response)
 async def serve_mcp(request: Request, caller: Annotated[Caller, Requires(Scope.TOOLS)]) -> Response:
     endpoint = services_of(request).mcp
     origin = request.headers.get("origin")
-    if origin is not None and origin not in endpoint.origins:
+    if origin is not None and not endpoint.origins & {origin, ANY}:
         raise ApiError.of(
             ErrorReason.ERROR_REASON_PERMISSION_DENIED,
             "Web pages of this origin may not use MCP here; DORMOUSE_MCP_ORIGINS names those that may.",

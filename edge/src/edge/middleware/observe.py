@@ -13,6 +13,8 @@ from edge.errors import internal_error
 from edge.metrics import REQUEST_SECONDS, REQUESTS
 from edge.request_context import KEY, RequestContext, put_context
 
+from .security_headers import SecurityHeaders, completed
+
 _log = logging.getLogger("edge.access")
 _ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
@@ -25,10 +27,14 @@ _KEPT: Final = frozenset({"type", "method", "path", "route", KEY})
 
 
 class ObserveMiddleware:
-    """Gives every request an id, and tells logs, metrics and traces what became of it."""
+    """Gives every request an id, and tells logs, metrics and traces what became of it.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Whatever answers, also a defect, carries the id, the context's headers and those for browsers.
+    """
+
+    def __init__(self, app: ASGIApp, security: SecurityHeaders = SecurityHeaders()) -> None:  # noqa: B008 - frozen
         self._app = app
+        self._security = security
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,13 +46,15 @@ class ObserveMiddleware:
         del headers  # not to be kept for as long as a stream lasts
         put_context(scope, context)
         id_header = (b"x-request-id", context.request_id.encode())
+        defaults = self._security.of(scope)
         status = 0
 
         async def observed_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), id_header, *context.answer_headers]
+                own = (*message.get("headers", ()), id_header, *context.answer_headers)
+                message["headers"] = completed(own, defaults)
             await send(message)
 
         with logs.bind(request_id=context.request_id):
