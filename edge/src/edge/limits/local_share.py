@@ -1,0 +1,163 @@
+"""While Redis is away: each replica gives out its share, from where the windows stood when Redis was last heard.
+
+With n replicas a window of N becomes n windows that hold N together, the odd ones going round by the window's key. What
+was given out meanwhile is handed to Redis when it is back, so that nobody starts with a full window again.
+"""
+
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .windows import Places, Verdict, Window
+
+SEEN_LIMIT: Final = 50_000
+"""Windows whose state is remembered; the ones that were not used for the longest time are forgotten first."""
+
+FRESH_US: Final = 1_000_000
+"""For so long a window that was used up is refused without asking Redis, which cannot have changed much."""
+
+Peers = Callable[[], tuple[int, int]]
+"""Which of the live replicas this one is, counted from 0, and how many there are."""
+
+
+def now_us() -> int:
+    """This process' own clock, in microseconds."""
+    return time.monotonic_ns() // 1000
+
+
+def share_of(count: int, key: str, peers: tuple[int, int]) -> int:
+    """This replica's part of `count`; the parts of all replicas add up to it."""
+    mine, replicas = peers
+    part, odd = divmod(count, replicas)
+    return part + ((mine - zlib.crc32(key.encode())) % replicas < odd)
+
+
+@dataclass(frozen=True, slots=True)
+class Debt:
+    """What Redis has to hear of one window, in microseconds: how far it is ahead at least, and what was taken since."""
+
+    window: Window
+    floor_us: int
+    taken_us: int
+    until: int
+    """How this replica's share stood when it was told."""
+
+
+class LocalShare:
+    """Remembers what Redis said last, and decides by it when there is nothing else to decide by."""
+
+    def __init__(self, peers: Peers, clock: Callable[[], int] = now_us) -> None:
+        self._peers = peers
+        self._clock = clock
+        self._seen: dict[str, tuple[int, int, Window]] = {}  # key → when it is used up, when that was said
+        self._own: dict[str, tuple[int, Window]] = {}  # key → when this replica's share is used up
+        self._runs: dict[str, set[str]] = {}  # key of places → runs here that hold one
+
+    def note(self, windows: Sequence[Window], used_us: Sequence[int], asked_at: int) -> None:
+        """Remembers Redis' answer to a question that was sent at `asked_at`."""
+        seen = self._seen
+        for window, used in zip(windows, used_us, strict=True):
+            seen.pop(window.key, None)
+            seen[window.key] = (asked_at + used, asked_at, window)
+        while len(seen) > SEEN_LIMIT:
+            del seen[next(iter(seen))]
+
+    def forget(self, key: str) -> None:
+        """What was said of a window does not count any more."""
+        self._seen.pop(key, None)
+
+    def refused(self, windows: Sequence[Window], costs_us: Sequence[int]) -> Verdict | None:
+        """The verdict that Redis would give once more, where that is sure: a window was used up a moment ago."""
+        now, seen = self._clock(), self._seen
+        for window, cost in zip(windows, costs_us, strict=True):
+            known = seen.get(window.key)
+            if known and now - known[1] < FRESH_US and known[0] - now + cost > window.capacity_us:
+                used = [max(0, seen[each.key][0] - now) if each.key in seen else 0 for each in windows]
+                return Verdict(False, used)
+        return None
+
+    def take(
+        self, windows: Sequence[Window], costs_us: Sequence[int], places: Sequence[Places] = (), run_id: str = ""
+    ) -> Verdict:
+        """Decides alone."""
+        now, peers, admitted = self._clock(), self._peers(), True
+        used: list[int] = []
+        ahead: list[int] = []
+        for window, cost in zip(windows, costs_us, strict=True):
+            share = share_of(window.rate.count, window.key, peers)
+            level = self._level(window, now)
+            used.append(level)
+            ahead.append(level + (cost * window.rate.count // share if share else 0))
+            admitted = admitted and share > 0 and ahead[-1] <= window.capacity_us
+        held = [len(self._runs.get(each.key, set()) - {run_id}) for each in places]
+        for each, taken in zip(places, held, strict=True):
+            admitted = admitted and taken < share_of(each.limit, each.key, peers)
+        if not admitted:
+            return Verdict(False, used, held)
+        for window, level in zip(windows, ahead, strict=True):
+            self._own[window.key] = (now + level, window)
+        return Verdict(True, ahead, held)
+
+    def correct(self, window: Window, delta_us: int) -> None:
+        """What was taken turned out to be more (above 0) or less."""
+        now, share = self._clock(), share_of(window.rate.count, window.key, self._peers())
+        level = self._level(window, now) + (delta_us * window.rate.count // share if share else 0)
+        self._own[window.key] = (now + max(0, level), window)
+
+    def hold(self, key: str, run_id: str) -> None:
+        """A run here has one of the places."""
+        self._runs.setdefault(key, set()).add(run_id)
+
+    def release(self, key: str, run_id: str) -> None:
+        """It has it no more."""
+        runs = self._runs.get(key)
+        if runs is not None:
+            runs.discard(run_id)
+            if not runs:
+                del self._runs[key]
+
+    def held(self) -> Iterator[tuple[str, list[str]]]:
+        """Keys of places, and the runs here that hold them."""
+        for key in tuple(self._runs):
+            if runs := self._runs.get(key):
+                yield key, list(runs)
+
+    def begin_hand_back(self) -> None:
+        """Redis is back, and may have forgotten: everything that is not used up is to be told."""
+        now = self._clock()
+        for key, (until, _, window) in tuple(self._seen.items()):
+            if until > now:
+                self._own.setdefault(key, (until, window))
+
+    def to_hand_back(self, most: int) -> list[Debt]:
+        """Some windows of which Redis has to hear. None: it knows everything, and can be asked again."""
+        now, peers = self._clock(), self._peers()
+        debts: list[Debt] = []
+        for key, (until, window) in tuple(self._own.items()):
+            known = self._seen.get(key)
+            floor = max(0, known[0] - now) if known else 0
+            taken = (max(0, until - now) - floor) * share_of(window.rate.count, key, peers) // window.rate.count
+            if not floor and not taken:
+                del self._own[key]
+                continue
+            debts.append(Debt(window, floor, taken, until))
+            if len(debts) == most:
+                break
+        return debts
+
+    def handed_back(self, debt: Debt, used_us: int, asked_at: int) -> None:
+        """Redis has heard of it, and the window is so far ahead now."""
+        key = debt.window.key
+        until, window = self._own.pop(key)
+        self._seen[key] = (asked_at + used_us, asked_at, window)
+        if until > debt.until:  # more was taken meanwhile
+            self._own[key] = (asked_at + used_us + until - debt.until, window)
+
+    def _level(self, window: Window, now: int) -> int:
+        """How far the window is ahead for this replica."""
+        if own := self._own.get(window.key):
+            return max(0, own[0] - now)
+        known = self._seen.get(window.key)
+        return max(0, known[0] - now) if known else 0
