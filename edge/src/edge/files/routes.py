@@ -84,6 +84,8 @@ async def upload_file(
         uploaded = await files.upload(caller, request.headers.get("content-type"), request.stream())
     except ClientDisconnect:
         raise invalid_argument("The body ended before it was complete.") from None
+    if not uploaded.already_existed:
+        await services_of(request).audit.note(caller, "file.uploaded", uploaded.file.id, bytes=uploaded.file.size_bytes)
     headers = {"location": f"{PATH}/{uploaded.file.id}"}
     if stream or "text/event-stream" in request.headers.get("accept", ""):
         return _progress(request, files, caller.tenant, uploaded.file.id, headers)
@@ -148,6 +150,7 @@ async def get_file(
 )
 async def delete_file(request: Request, caller: Annotated[Caller, Requires(Scope.FILES)], file_id: FileId) -> Response:
     await files_of(request).delete(caller.tenant, file_id)
+    await services_of(request).audit.note(caller, "file.deleted", file_id)
     return _json({"id": file_id, "object": "file", "deleted": True})
 
 
@@ -185,6 +188,8 @@ async def download_file(
         raise ApiError(416, "The file ends before that.", code="range_not_satisfiable", headers=headers) from None
     start, end = part or (0, file.size_bytes)
     content = await files.read(file, start, end)
+    if start == 0:  # one download may be many requests for parts
+        await services_of(request).audit.note(caller, "file.downloaded", file_id)
     headers = {
         **untrusted.HEADERS,
         "content-type": file.media_type or "application/octet-stream",
