@@ -15,6 +15,8 @@ from starlette.routing import Match, Route
 from . import docs_page, health_routes, openapi
 from .agui import routes as agui_routes
 from .agui.schemas import RunAgentInput
+from .api_keys import routes as key_routes
+from .api_keys import schemas as key_schemas
 from .audit import routes as audit_routes
 from .audit import schemas as audit_schemas
 from .deprecation import DEPRECATIONS, Deprecation, DeprecationMiddleware
@@ -66,6 +68,7 @@ _SURFACES = (
     artifact_routes,
     file_routes,
     search_routes,
+    key_routes,
     audit_routes,
     mcp_routes,
     health_routes,
@@ -83,6 +86,7 @@ _MODELS = (
     *artifact_schemas.MODELS,
     *file_schemas.MODELS,
     *search_schemas.MODELS,
+    *key_schemas.MODELS,
     *audit_schemas.MODELS,
     *health_routes.MODELS,
 )

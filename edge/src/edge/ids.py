@@ -8,7 +8,7 @@ from typing import Final
 
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _LENGTH: Final = 24
-_FORM: Final = re.compile(r"(thread_|run_|art_|file-|user_|sess_)[0-9A-Za-z]{24}")
+_FORM: Final = re.compile(r"(thread_|run_|art_|file-|user_|sess_|key_)[0-9A-Za-z]{24}")
 
 THREAD_PATTERN: Final = r"^thread_[0-9A-Za-z]{24}$"
 RUN_PATTERN: Final = r"^run_[0-9A-Za-z]{24}$"
@@ -16,6 +16,7 @@ ARTIFACT_PATTERN: Final = r"^art_[0-9A-Za-z]{24}$"
 FILE_PATTERN: Final = r"^file-[0-9A-Za-z]{24}$"
 USER_PATTERN: Final = r"^user_[0-9A-Za-z]{24}$"
 SESSION_PATTERN: Final = r"^sess_[0-9A-Za-z]{24}$"
+KEY_PATTERN: Final = r"^key_[0-9A-Za-z]{24}$"
 
 
 def new_thread_id() -> str:
@@ -41,6 +42,16 @@ def new_user_id() -> str:
 def new_session_id() -> str:
     """A fresh id; 142 bits of randomness."""
     return "sess_" + _random()
+
+
+def new_budget_id() -> str:
+    """A fresh id; 142 bits of randomness."""
+    return "budget_" + _random()
+
+
+def new_key_id() -> str:
+    """A fresh id; 142 bits of randomness."""
+    return "key_" + _random()
 
 
 def derived_thread_id(tenant: str, client_id: str) -> str:
@@ -89,3 +100,8 @@ def is_user_id(text: str) -> bool:
 def is_session_id(text: str) -> bool:
     """Whether a session could have this id."""
     return text.startswith("sess_") and _FORM.fullmatch(text) is not None
+
+
+def is_key_id(text: str) -> bool:
+    """Whether an API key could have this id."""
+    return text.startswith("key_") and _FORM.fullmatch(text) is not None

@@ -14,6 +14,7 @@ from dormouse_runtime.identity import TokenIssuer
 from fastapi import Request
 
 from .agents import AgentDirectory
+from .api_keys import ApiKeys
 from .artifacts import ArtifactStore, open_artifacts
 from .audit import AuditLog
 from .auth.authenticator import Authenticator
@@ -38,6 +39,7 @@ class Services:
     settings: Settings
     lifecycle: Lifecycle
     authenticator: Authenticator
+    keys: ApiKeys
     agents: AgentDirectory
     tools: ToolClient
     embed: EmbedClient
@@ -66,7 +68,8 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         database = Database(settings.postgres_url)
         await database.open()
         stack.push_async_callback(database.close)
-        authenticator = Authenticator(database, Peppers.read(settings.key_pepper))
+        peppers = Peppers.read(settings.key_pepper)
+        authenticator = Authenticator(database, peppers)
         stack.push_async_callback(authenticator.close)
         channel = open_channel(settings.agent_target)
         stack.push_async_callback(channel.close)
@@ -122,6 +125,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
                 settings=settings,
                 lifecycle=lifecycle,
                 authenticator=authenticator,
+                keys=ApiKeys(database, peppers, authenticator),
                 agents=agents,
                 tools=tools,
                 embed=embed,

@@ -84,5 +84,5 @@ def _key(row: Mapping[str, Any]) -> _Key:
         scopes = frozenset(scope for scope in scopes if scope in row["scopes"])
     grants = Grants(*(None if row[name] is None else frozenset(row[name]) for name in ("agents", "models", "tools")))
     until = row["good_until"]
-    caller = Caller(row["tenant_id"], row["user_id"], row["id"], role, scopes, grants, row["plan"])
+    caller = Caller(row["tenant_id"], row["user_id"], row["id"], role, scopes, grants, row["plan"], expires_at=until)
     return _Key(caller, float("inf") if until is None else until.timestamp())

@@ -1,6 +1,7 @@
 """Who a request speaks for, and what it may do."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from .scopes import Role, Scope
 
@@ -31,6 +32,8 @@ class Caller:
     grants: Grants = EVERYTHING
     plan: str = "free"
     """The tenant's."""
+    expires_at: datetime | None = None
+    """When the credential itself ends, where it is an API key that does."""
     session_id: str = ""
     """Of the session whose access token it is; empty for other credentials."""
 
