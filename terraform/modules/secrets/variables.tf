@@ -1,0 +1,52 @@
+variable "name" {
+  description = "Prefix of the secrets: name/secret."
+  type        = string
+}
+
+variable "tags" {
+  description = "Tags of the secrets."
+  type        = map(string)
+  default     = {}
+}
+
+variable "kms_key_arn" {
+  description = "Key of the secrets."
+  type        = string
+}
+
+variable "generated" {
+  description = "Secrets that are drawn: letters and digits. A higher edition draws a new one."
+  type = map(object({
+    description = string
+    length      = optional(number, 48)
+    edition     = optional(number, 1)
+  }))
+  default = {}
+
+  validation {
+    condition     = alltrue([for secret in var.generated : secret.length >= 32 && secret.length <= 128])
+    error_message = "generated: length wants 32 to 128; ElastiCache takes no more, and less is not worth its name."
+  }
+}
+
+variable "provided" {
+  description = "Secrets whose values a person puts in (aws secretsmanager put-secret-value)."
+  type        = map(object({ description = string }))
+  default     = {}
+
+  validation {
+    condition     = length(setintersection(keys(var.provided), keys(var.generated))) == 0
+    error_message = "provided and generated hold the same name; a secret is one or the other."
+  }
+}
+
+variable "recovery_window_days" {
+  description = "How long a deleted secret can be brought back; 0 deletes at once, so that the name is free again."
+  type        = number
+  default     = 7
+
+  validation {
+    condition     = var.recovery_window_days == 0 || (var.recovery_window_days >= 7 && var.recovery_window_days <= 30)
+    error_message = "recovery_window_days wants 0, or 7 to 30."
+  }
+}
