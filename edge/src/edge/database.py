@@ -78,9 +78,9 @@ class Database:
             ) from error
 
     @asynccontextmanager
-    async def tenant(self, tenant: str) -> AsyncIterator[Connection]:
+    async def tenant(self, tenant: str, timeout_s: float | None = None) -> AsyncIterator[Connection]:
         """A transaction in which row-level security shows the rows of one tenant."""
-        async with self.connection() as connection, connection.transaction():
+        async with self.connection(timeout_s) as connection, connection.transaction():
             await connection.execute("select set_config('dormouse.tenant', %s, true)", (tenant,))
             yield connection
 

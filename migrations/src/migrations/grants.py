@@ -13,6 +13,7 @@ WRITABLE = (
     *("libraries", "documents", "chunks", "embeddings", "embedding_cache", "search_outcomes"),
     "files",
     *("users", "invitations", "sessions", "signing_keys"),
+    *("budgets", "spent", "reservations", "charges", "usage_days"),
 )
 READABLE = (
     *("tenants", "checkpoint_migrations", "alembic_version", "embedding_models", "word_counts"),
@@ -25,6 +26,8 @@ CALLABLE = (
     *("prune_embedding_cache", "prune_search_outcomes", "match_words", "delete_chunks"),
     *("claim_files", "hold_files", "find_api_key", "note_api_key_uses", "renew_api_key_mac"),
     "append_audit_entry",
+    *("lock_spending", "budgets_of", "add_to_spent", "reserve_spending", "free_reservations", "settle_spending"),
+    *("hold_reservations", "left_reservations"),
 )
 
 

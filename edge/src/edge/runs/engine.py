@@ -21,9 +21,11 @@ from . import metrics
 from .agent_client import AgentClient
 from .cancellation import Cancellations
 from .chores import Chores
+from .ends import OnEnd
 from .events import is_terminal
 from .execution import Means, RetryPolicy
 from .executions import Executions
+from .gate import Gate, OpenGate
 from .interrupt_store import InterruptStore
 from .live_run import LiveRun
 from .log_reader import LogReader
@@ -66,11 +68,19 @@ class EngineSettings:
 
 @asynccontextmanager
 async def open_engine(
-    settings: EngineSettings, agent: AgentClient, database: Database, artifacts: ArtifactStore
+    settings: EngineSettings,
+    agent: AgentClient,
+    database: Database,
+    artifacts: ArtifactStore,
+    on_end: Sequence[OnEnd] = (),
+    gate: Gate | None = None,
 ) -> AsyncIterator["RunEngine"]:
-    """The engine, with its background tasks running. On exit, runs that have not ended are left to other replicas."""
+    """The engine, with its background tasks running. On exit, runs that have not ended are left to other replicas.
+
+    on_end: who hears of each run that ends here, or is interrupted. gate: what runs have to pass; None: nothing.
+    """
     redis = make_client(settings.redis_url)
-    engine = RunEngine(settings, agent, database, artifacts, redis)
+    engine = RunEngine(settings, agent, database, artifacts, redis, on_end, gate or OpenGate())
     try:
         async with asyncio.TaskGroup() as tasks:
             background = [tasks.create_task(_keep_going(part)) for part in engine.parts()]
@@ -95,6 +105,8 @@ class RunEngine:
         database: Database,
         artifacts: ArtifactStore,
         redis: Redis,
+        on_end: Sequence[OnEnd],
+        gate: Gate,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -113,7 +125,12 @@ class RunEngine:
         self._orders = Orders(redis, settings.replica_id)
         is_here = self._executions.__contains__
         self._orphans = Orphans(
-            self._store, redis, self._replicas, is_here=is_here, can_tell=lambda: self._writer.available
+            self._store,
+            redis,
+            self._replicas,
+            is_here=is_here,
+            can_tell=lambda: self._writer.available,
+            on_end=on_end,
         )
         self._resumptions = Resumptions(
             InterruptStore(database),
@@ -131,11 +148,13 @@ class RunEngine:
             agent=agent,
             store=self._store,
             artifacts=artifacts,
+            gate=gate,
             replica_id=settings.replica_id,
             submit=self._writer.submit,
             lose=self._writer.lose,
             bury_orphan=self._orphans.bury,
             cancel_interrupted=self._cancellations.cancel_interrupted,
+            on_end=on_end,
         )
 
     @property
@@ -151,6 +170,16 @@ class RunEngine:
     def resume_available(self) -> bool:
         """False while Redis is away: runs stream, but cannot be resumed."""
         return self._writer.available
+
+    @property
+    def here(self) -> Sequence[str]:
+        """The ids of the runs that this replica executes."""
+        return [run.id for run in self._executions.runs()]
+
+    @property
+    def peers(self) -> tuple[int, int]:
+        """Which of the live replicas this one is, counted from 0, and how many there are; as Redis said it last."""
+        return self._replicas.peers
 
     async def start(self, spec: RunSpec) -> str:
         """Starts a run and returns its id once its log has begun.

@@ -20,7 +20,9 @@ from . import metrics
 from .agent_client import AgentClient
 from .artifact_follow import ArtifactFollower, speaks_of_artifacts
 from .durable_log import entries_of, pack_log, unpack
+from .ends import OnEnd, ended, tell
 from .events import TERMINAL_STATUS, activity, end_of, run_cancelled, run_failed, run_started
+from .gate import Gate
 from .live_run import LiveRun
 from .model import RunError, RunStatus
 from .run_rows import LostError, Over, RunEnd, Waiting
@@ -74,6 +76,7 @@ class Means:
     agent: AgentClient
     store: RunStore
     artifacts: ArtifactStore
+    gate: Gate
     replica_id: str
     submit: Callable[[LiveRun], None]
     """Puts a run that has something to say in line for the log."""
@@ -83,6 +86,8 @@ class Means:
     """Ends a run that nobody executes; whether it has."""
     cancel_interrupted: Callable[[str, str, CancelCause.ValueType], Awaitable[object]]
     """Ends a run that waits for answers."""
+    on_end: Sequence[OnEnd] = ()
+    """Who hears when a run ends here."""
 
 
 class Execution:
@@ -94,6 +99,8 @@ class Execution:
         self._store = means.store
         self._may_start = may_start
         self._has_begun = False
+        self._is_inside = False
+        self._used_before = run.usage
         self._is_ending = False
         self._policy = policy
         self._turn_may_have_come: asyncio.Event | None = None  # only while the run waits
@@ -110,7 +117,7 @@ class Execution:
     def start(self) -> None:
         """Begins. The task is this object's: it ends with the run, by `cancel`, or by `stop`."""
         own = self._run.ownership
-        if self._may_start:
+        if self._may_start and self._means.gate.has_turn(own):
             self._run.begin()
         if not self._run.entries:
             self._append(run_started(own.run_id, own.request.agent_id, own.request.model, own.thread_id))
@@ -143,11 +150,14 @@ class Execution:
             self._turn_may_have_come.set()
 
     async def _drive(self) -> None:
-        self._has_begun = True
+        self._has_begun = self._is_inside = True
         own = self._run.ownership
         try:
             end = await self._live()
             self._is_ending = True
+            self._is_inside = False
+            # First: who sees the end may start the next run at once.
+            await self._means.gate.left(own, self._run.usage - self._used_before)
             if end is not None:
                 await self._end(end)
         except LostError:
@@ -155,6 +165,9 @@ class Execution:
         except Exception:  # noqa: BLE001 - the edge of a run: whatever happens, its log has to end
             _log.exception("the end of a run could not be written down", extra={"run_id": own.run_id})
             self._append(run_failed(_DEFECT))
+        finally:
+            if self._is_inside:
+                self._means.gate.lost(own)
 
     async def _live(self) -> RunEvent | None:
         """The run until its end, which is still to be written down; None: it has been."""
@@ -170,6 +183,7 @@ class Execution:
                 return None
             while self._run.replaces_log and not self._run.visible:
                 await self._run.change()  # nothing is done before it is sure that nobody else goes on with the run
+            await self._means.gate.enter(own, self._tell_position)
             self._run.begin()
             return await self._attempts(turn)
         except asyncio.CancelledError:
@@ -196,7 +210,11 @@ class Execution:
         run.seal()
         for entry in entries_of(missing):
             run.add(entry)
+        self._tell_end()
         self._means.submit(run)
+
+    def _tell_position(self, position: int) -> None:
+        self._append(activity(ActivityKind.ACTIVITY_KIND_QUEUED, "", position))
 
     async def _wait_for_turn(self) -> ExecuteRequest | Over:
         own, told = self._run.ownership, 0
@@ -325,6 +343,7 @@ class Execution:
             record = over.record
         else:
             run.add(entry)
+            self._tell_end()
             self._means.submit(run)
         while not is_stored:
             await asyncio.sleep(STORE_AGAIN_S)
@@ -345,4 +364,9 @@ class Execution:
 
     def _append(self, event: RunEvent) -> None:
         if self._run.append(event):
+            self._tell_end()
             self._means.submit(self._run)
+
+    def _tell_end(self) -> None:
+        if self._run.has_ended:
+            tell(self._means.on_end, ended(self._run))

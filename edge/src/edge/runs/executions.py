@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dormouse.agent.v1.run_event_pb2 import CancelCause
 
 from . import metrics
+from .ends import ended, tell
 from .execution import Execution, Means, RetryPolicy
 from .live_run import LiveRun
 from .model import OnDisconnect
@@ -57,8 +58,10 @@ class Executions:
         """Goes on with, or ends, a run of a replica that is gone; says which. `cancel`: somebody wanted its end."""
         if run.has_ended:
             self._register(run, may_start=False)
+            tell(self._means().on_end, ended(run))
             self._means().submit(run)
             return "finished"
+        self._means().gate.adopted(run.ownership)
         execution = self.start(run, may_start=not run.ownership.stored)
         if cancel is None and run.ownership.on_disconnect is OnDisconnect.CANCEL:
             cancel = CancelCause.CANCEL_CAUSE_DISCONNECTED

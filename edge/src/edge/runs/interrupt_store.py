@@ -15,6 +15,7 @@ from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.errors import DormouseError
 
 from edge.database import Connection, Database
+from edge.spending.model import EPOCHS_PER_PART
 
 from . import answers as answer_rules
 from .durable_log import entries_of, pack_event, unpack
@@ -22,14 +23,15 @@ from .events import run_cancelled
 from .live_run import LiveRun
 from .model import OnDisconnect, RunStatus
 from .ownership import Ownership
+from .prompt_size import prompt_tokens_of
 
-EPOCHS_PER_RESUMPTION = 1_000_000
+EPOCHS_PER_RESUMPTION = EPOCHS_PER_PART
 EPOCHS_PER_ADOPTION = 1_000
 """A takeover, which Redis decides, raises an epoch by one. What Postgres decides is above all that can happen there
 meanwhile, so that no two owners ever have the same."""
 
 _ROW = """id, tenant_id, user_id, thread_id, status, request, request_id, on_disconnect, may_replace, epoch, owner,
-    created_at, started_at, base_checkpoint, interrupts"""
+    created_at, started_at, base_checkpoint, interrupts, key_id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,17 +193,20 @@ def _above(epoch: int, step: int) -> int:
 
 
 def _live_run(row: Mapping[str, Any], epoch: int, events: Sequence[RunEvent]) -> LiveRun:
+    request = ExecuteRequest.FromString(row["request"])
     own = Ownership(
         run_id=row["id"],
         tenant=row["tenant_id"],
         user=row["user_id"],
         epoch=epoch,
-        request=ExecuteRequest.FromString(row["request"]),
+        request=request,
         on_disconnect=OnDisconnect(row["on_disconnect"]),
         may_replace=row["may_replace"],
         stored=True,
         request_id=row["request_id"],
         created_at=row["created_at"],
+        key_id=row["key_id"],
+        prompt_estimate=prompt_tokens_of(request.input),
     )
     run = LiveRun(own, entries_of(events), row["checkpoint_seq"], in_redis=False)
     started_at: datetime | None = row["started_at"]

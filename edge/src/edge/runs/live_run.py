@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 from dormouse.agent.v1.run_event_pb2 import FinishReason, Interrupt, RunEvent, RunLogEntry
 
+from edge.spending.model import Charge, Use, part_of
+
 from .events import TERMINAL_STATUS, merge_deltas
 from .model import RunError, RunRecord, RunStatus, Usage
 from .ownership import Ownership
@@ -62,6 +64,7 @@ class LiveRun:
         self.account = LogAccount()
         self.status = RunStatus.QUEUED
         self.usage = Usage()
+        self.usage_by_model: dict[str, Usage] = {}
         self.progress = 0
         """Grows with everything that brings the run further."""
         self.base_checkpoint: str | None = None
@@ -87,6 +90,7 @@ class LiveRun:
         """Whether another replica owns the run now."""
         self.detached = False
         """Whether another replica owns the run, but readers here have seen more of it than the common log holds."""
+        self._charge: Charge | None = None
         self._told = Told()
         self._pending: list[RunEvent] = []
         self._waiters: list[asyncio.Future[None]] = []
@@ -261,6 +265,33 @@ class LiveRun:
             interrupts=list(end.run_interrupted.interrupts),
         )
 
+    @property
+    def charge(self) -> Charge:
+        """What the run has cost, once it has ended or was interrupted; the same each time.
+
+        A call that was cut off was counted by nobody: what its model had sent is charged, and the prompt as guessed.
+        """
+        if self._charge is None:
+            own, pieces = self.ownership, self.account.unfinished_pieces
+            used = dict(self.usage_by_model)
+            if pieces or not used:
+                model = next(reversed(used), own.request.model)
+                used[model] = used.get(model, Usage()) + Usage(own.prompt_estimate if pieces else 0, pieces)
+            self._charge = Charge(
+                id=own.run_id,
+                tenant=own.tenant,
+                user=own.user,
+                key_id=own.key_id,
+                agent_id=own.request.agent_id,
+                at=self.finished_at or datetime.now(UTC),
+                uses=[
+                    Use(model, usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens)
+                    for model, usage in used.items()
+                ],
+                part=part_of(own.epoch),
+            )
+        return self._charge
+
     def _observe(self, event: RunEvent, kind: str) -> None:
         self.account.take(event, kind)
         if kind not in _NO_PROGRESS:
@@ -269,7 +300,9 @@ class LiveRun:
             self._told.take(event, kind)
         elif kind == "usage_reported":
             used = event.usage_reported
-            self.usage += Usage(used.prompt_tokens, used.completion_tokens, used.reasoning_tokens)
+            usage = Usage(used.prompt_tokens, used.completion_tokens, used.reasoning_tokens)
+            self.usage += usage
+            self.usage_by_model[used.model] = self.usage_by_model.get(used.model, Usage()) + usage
         elif kind in TERMINAL_STATUS:
             self.status, self.finish_reason, self.error = _outcome(event)
             self.interrupts = list(event.run_interrupted.interrupts)

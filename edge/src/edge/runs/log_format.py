@@ -11,6 +11,7 @@ from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
 from dormouse.agent.v1.run_event_pb2 import RunInterrupted, RunLogEntry
 
 from edge.redis_link import Command, Fields, StreamEntry
+from edge.spending.outbox import keep_commands
 
 from . import keys
 from .live_run import Entry, LiveRun
@@ -144,6 +145,7 @@ def settle_commands(run: LiveRun, replica_id: str, ttl_s: int) -> list[Command]:
     thread_id = run.ownership.thread_id
     who = (replica_id, run.ownership.epoch)
     return [
+        *keep_commands(run.charge),
         ("EVAL", SETTLE, 2, keys.log(run.id), keys.meta(run.id), *who, ttl_s, *fields),
         ("SREM", keys.runs_of(replica_id), run.id),
         *([("PUBLISH", keys.THREADS_CHANNEL, thread_id)] if thread_id else []),
@@ -163,6 +165,8 @@ def read_ownership(run_id: str, meta: Fields, epoch: int) -> Ownership:
         stored=meta[b"stored"] == b"1",
         request_id=meta[b"request_id"].decode(),
         created_at=_from_ms(meta[b"created_ms"]) or datetime.now(UTC),
+        key_id=meta.get(b"key_id", b"").decode(),
+        prompt_estimate=int(meta.get(b"prompt_estimate", 0)),
     )
 
 
@@ -221,7 +225,7 @@ def _own_fields(run: LiveRun, replica_id: str) -> Command:
         "on_disconnect", own.on_disconnect, "may_replace", int(own.may_replace), "stored", int(own.stored),
         "request_id", own.request_id, "created_ms", _to_ms(own.created_at), "checkpoint", run.checkpoint_seq,
         "status", run.status if run.status.is_active else RunStatus.RUNNING,
-        "started_ms", _to_ms(run.started_at), *base,
+        "started_ms", _to_ms(run.started_at), "key_id", own.key_id, "prompt_estimate", own.prompt_estimate, *base,
     )  # fmt: skip
 
 

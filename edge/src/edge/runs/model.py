@@ -90,6 +90,10 @@ class RunSpec:
     may_replace: bool = True
     """Whether the client's protocol can say that a text is replaced by another."""
     request_id: str = ""
+    key_id: str = ""
+    """The API key that asked for it. Empty: another credential."""
+    run_id: str = ""
+    """What the run is to be called, where that had to be known before it starts. Empty: a new id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,13 @@ class Usage:
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt_tokens - other.prompt_tokens,
+            self.completion_tokens - other.completion_tokens,
+            self.reasoning_tokens - other.reasoning_tokens,
         )
 
     @classmethod

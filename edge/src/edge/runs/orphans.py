@@ -1,6 +1,6 @@
 """Runs whose row says that they go on, although nobody executes them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,9 +9,11 @@ from dormouse_runtime.errors import DormouseError
 from redis.asyncio import Redis
 
 from edge.redis_link import AWAY, Fields, read_stream
+from edge.spending.model import Charge, part_of
 
 from . import keys
 from .durable_log import pack_log
+from .ends import EndedRun, OnEnd, ended, tell
 from .log_format import read_live_run
 from .model import RunError, RunStatus
 from .replicas import Replicas
@@ -34,6 +36,7 @@ class Orphans:
         *,
         is_here: Callable[[str], bool],
         can_tell: Callable[[], bool],
+        on_end: Sequence[OnEnd] = (),
     ) -> None:
         self._store = store
         self._redis = redis
@@ -41,6 +44,7 @@ class Orphans:
         self._metas = RunMetas(redis)
         self._is_here = is_here
         self._can_tell = can_tell
+        self._on_end = on_end
 
     async def bury(self, tenant: str, run_id: str) -> bool:
         """Ends the row of a run that nobody executes. False: somebody may, or it has ended.
@@ -64,7 +68,14 @@ class Orphans:
         reason = ErrorReason.ERROR_REASON_FUNCTION_UNAVAILABLE
         error = RunError(reason, "The replica that executed this run is gone, and its log is lost.", retryable=True)
         failed = replace(row.record, status=RunStatus.FAILED, error=error)
-        return await self._finish(RunEnd(failed, row.epoch))
+        if not await self._finish(RunEnd(failed, row.epoch)):
+            return False
+        # Nobody knows what it has used up; what was held back for it is free.
+        charge = Charge(
+            run_id, tenant, row.user, row.key_id, failed.agent_id, datetime.now(UTC), part=part_of(row.epoch)
+        )
+        tell(self._on_end, EndedRun(run_id, tenant, row.user, row.key_id, failed.status, charge))
+        return True
 
     async def _write_down(self, tenant: str, run_id: str, meta: Fields) -> bool:
         """Writes down the end that is in Redis, of a run whose owner died before the database was back."""
@@ -89,7 +100,10 @@ class Orphans:
             base_checkpoint=run.base_checkpoint,
             log=await pack_log(run),
         )
-        return await self._finish(written)
+        if not await self._finish(written):
+            return False
+        tell(self._on_end, ended(run))
+        return True
 
     async def _finish(self, end: RunEnd) -> bool:
         try:

@@ -10,6 +10,7 @@ from dormouse.agent.v1.message_pb2 import Message
 from edge.ids import new_run_id
 
 from .model import Limits, OnDisconnect, RunSpec
+from .prompt_size import prompt_tokens_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,9 @@ class Ownership:
     stored: bool
     request_id: str
     created_at: datetime
+    key_id: str = ""
+    prompt_estimate: int = 0
+    """Tokens of the input, for a run that is cut off before its model server has counted them."""
 
     @property
     def thread_id(self) -> str | None:
@@ -36,7 +40,7 @@ class Ownership:
 
 def begin_ownership(spec: RunSpec) -> Ownership:
     """A new run of this replica: gives it an id, and its messages ids that are the same in every attempt."""
-    run_id, stored = new_run_id(), spec.stored or spec.thread_id is not None
+    run_id, stored = spec.run_id or new_run_id(), spec.stored or spec.thread_id is not None
     request = ExecuteRequest(
         run_id=run_id,
         agent_id=spec.agent_id,
@@ -60,6 +64,8 @@ def begin_ownership(spec: RunSpec) -> Ownership:
         stored=stored,
         request_id=spec.request_id,
         created_at=datetime.now(UTC),
+        key_id=spec.key_id,
+        prompt_estimate=prompt_tokens_of(spec.input),
     )
 
 

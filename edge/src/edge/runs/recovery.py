@@ -75,6 +75,13 @@ class LogAccount:
         elif kind == "run_resumed":
             self.answers += event.run_resumed.answers
 
+    @property
+    def unfinished_pieces(self) -> int:
+        """What the model has sent of messages that have not ended, and so of calls that nobody has counted."""
+        return sum(
+            message.pieces + message.reasoning_pieces for message in self._messages.values() if not message.finished
+        )
+
     def clear(self) -> None:
         """Forgets what was said and done: a checkpoint holds it."""
         self._messages.clear()

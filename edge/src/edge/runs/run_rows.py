@@ -75,6 +75,8 @@ class StoredRun:
     epoch: int
     owner: str
     resumed_at: datetime | None
+    user: str = ""
+    key_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ class RunStore:
                 request = with_artifacts(own.request, artifacts)
             cursor = await connection.execute(
                 """insert into runs (id, tenant_id, thread_id, agent_id, model, status, request, on_disconnect,
-                       multitask_strategy, user_id, request_id, may_replace, owner, created_at, started_at)
-                   values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(),
+                       multitask_strategy, user_id, request_id, may_replace, owner, key_id, created_at, started_at)
+                   values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(),
                        case when %s then clock_timestamp() end)
                    returning created_at""",
                 (
@@ -60,6 +60,7 @@ class RunStore:
                     own.request_id,
                     own.may_replace,
                     owner,
+                    own.key_id,
                     is_running,
                 ),
             )
@@ -171,11 +172,13 @@ class RunStore:
         """The run with what is said of its owner."""
         async with self._database.tenant(tenant) as connection:
             cursor = await connection.execute(
-                f"select {COLUMNS}, epoch, owner, resumed_at from runs where id = %s",  # noqa: S608
+                f"select {COLUMNS}, epoch, owner, resumed_at, user_id, key_id from runs where id = %s",  # noqa: S608
                 (run_id,),
             )
             row = await cursor.fetchone()
-        return StoredRun(record_of(row), row["epoch"], row["owner"], row["resumed_at"]) if row else None
+        if row is None:
+            return None
+        return StoredRun(record_of(row), row["epoch"], row["owner"], row["resumed_at"], row["user_id"], row["key_id"])
 
     async def interrupted(self, tenant: str, thread_id: str) -> RunRecord | None:
         """The run on a thread that waits for answers."""

@@ -1,0 +1,1 @@
+"""Budgets and the ledger: what runs may cost, and what they have cost."""
