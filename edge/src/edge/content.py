@@ -24,13 +24,14 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
+    """A whole number as an int; anything else as it is, for others to refuse."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 # Integers as JSON Schema knows them: 5.0 is one, "5" and 5.5 are none.
-Count = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_whole)]
-Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_whole)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(whole)]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(whole)]
 
 
 class TextPart(Schema):

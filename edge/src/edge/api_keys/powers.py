@@ -48,6 +48,14 @@ def check_within(powers: Powers, maker: Caller) -> None:
     """Raises ApiError 403, which names what the maker has not got."""
     if _RANK[powers.role] > _RANK[maker.role]:
         raise _refused(f"the role `{powers.role}`", "role")
+    if excess := sorted((powers.scopes or frozenset()) - OF_ROLE[powers.role]):
+        raise ApiError(
+            403,
+            f"The role `{powers.role}` has not got the scope `{excess[0]}`.",
+            type="permission_error",
+            code="permission_denied",
+            param="scopes",
+        )
     if missing := sorted(powers.effective_scopes - maker.scopes):
         raise insufficient_scope(missing[0])
     for name in _GRANTS:
@@ -55,7 +63,9 @@ def check_within(powers: Powers, maker: Caller) -> None:
         if own is not None and (wanted is None or not wanted <= own):
             raise _refused(f"all of these {name}", name)
     if maker.expires_at is not None and (powers.expires_at is None or powers.expires_at > maker.expires_at):
-        raise _refused(f"anything beyond {maker.expires_at:%Y-%m-%d %H:%M} UTC, when it ends itself,", "expires_at")
+        raise _refused(
+            f"anything beyond {maker.expires_at:%Y-%m-%d %H:%M} UTC, when it ends itself,", "expires_in_seconds"
+        )
 
 
 def _refused(what: str, param: str) -> ApiError:

@@ -1,7 +1,7 @@
 """`/v1/keys`: API keys of oneself, and for admins those of the tenant."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import orjson
@@ -161,8 +161,10 @@ def _changed(powers: Powers, wanted: KeyChanges) -> Powers:
         powers = replace(powers, role=wanted.role)
     if "scopes" in given:
         powers = replace(powers, scopes=None if wanted.scopes is None else frozenset(wanted.scopes))
-    if "expires_at" in given:
-        powers = replace(powers, expires_at=wanted.expires_at)
+    if "expires_in_seconds" in given:
+        left_s = wanted.expires_in_seconds
+        expires_at = None if left_s is None else datetime.now(UTC) + timedelta(seconds=left_s)
+        powers = replace(powers, expires_at=expires_at)
     return powers
 
 

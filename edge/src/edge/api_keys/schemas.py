@@ -3,25 +3,20 @@
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from edge.auth.scopes import Role, Scope
-from edge.content import Schema
+from edge.content import Schema, whole
 
 MOST_OVERLAP_S: Final = 30 * 24 * 3600
+MOST_LIFETIME_S: Final = 10 * 366 * 24 * 3600
 
-
-def _storable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain the character U+0000")
-    return text
-
-
-Name = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_storable)]
-Granted = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
+# Postgres keeps no U+0000.
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
+Granted = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Grant = Annotated[list[Granted], Field(max_length=200)]
 Scopes = Annotated[list[Scope], Field(max_length=len(Scope), strict=False)]
-Moment = Annotated[AwareDatetime, Field(strict=False)]
+Seconds = Annotated[int, BeforeValidator(whole)]
 
 
 class KeyChanges(Schema):
@@ -38,7 +33,9 @@ class KeyChanges(Schema):
     agents: Grant | None = Field(None, description="Agents that runs may use. Null: all.")
     models: Grant | None = Field(None, description="Models that runs may use. Null: all.")
     tools: Grant | None = Field(None, description="Tools that runs may use. Null: all; an empty list: none.")
-    expires_at: Moment | None = Field(None, description="When it stops working. Null: never.")
+    expires_in_seconds: Annotated[Seconds, Field(ge=1, le=MOST_LIFETIME_S)] | None = Field(
+        None, description="From now on, how long it works. Null: for good."
+    )
 
 
 class KeyRequest(KeyChanges):
@@ -55,7 +52,7 @@ class KeyRotation(Schema):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    overlap_seconds: int = Field(
+    overlap_seconds: Seconds = Field(
         24 * 3600, ge=0, le=MOST_OVERLAP_S, description="How long the secret from before goes on working."
     )
 
