@@ -57,6 +57,12 @@ def client_address(scope: Mapping[str, Any], trusted: TrustedProxies) -> str:
     return str(here)
 
 
+def is_in(address: str, networks: TrustedProxies) -> bool:
+    """Whether the address belongs to one of the networks."""
+    parsed = _parse(address)
+    return parsed is not None and _is_trusted(parsed, networks)
+
+
 def site_of(address: str) -> str:
     """What one subscriber holds, for counting: an IPv4 address, or the first 64 bits of an IPv6 address."""
     parsed = _parse(address)

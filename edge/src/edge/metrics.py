@@ -24,6 +24,18 @@ FIRST_TOKEN_SECONDS = Histogram(
 KEY_LOOKUPS = Counter(
     "dormouse_edge_key_lookups", "API keys that were checked, by where the answer came from.", ["source"]
 )
+TOKEN_CHECKS = Counter(
+    "dormouse_edge_token_checks", "Access tokens and issuers' tokens that were checked.", ["kind", "outcome"]
+)
+OIDC_FETCHES = Counter("dormouse_edge_oidc_fetches", "Questions for an issuer's keys.", ["issuer", "outcome"])
+LOGINS = Counter("dormouse_edge_logins", "Attempts to log in or refresh a session.", ["kind", "outcome"])
+
+CUT_OFF = Counter(
+    "dormouse_edge_cut_off_connections", "Connections that were ended for what their client did.", ["why"]
+)
+CERTIFICATE_EXPIRES = Gauge(
+    "dormouse_edge_certificate_expires_timestamp_seconds", "When our own TLS certificate expires; 0 without one."
+)
 
 
 class StreamMeter:

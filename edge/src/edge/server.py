@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 from collections.abc import Generator
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 import uvicorn
 from dormouse_runtime import logs, telemetry
@@ -16,9 +17,11 @@ from dormouse_runtime.metrics import MetricsServer, serve_metrics
 from dormouse_runtime.settings import Address
 
 from .app import create_app
+from .connections import LOOPBACK, ConnectionCounter
 from .http_protocol import EdgeHttpProtocol
 from .lifecycle import Lifecycle
 from .settings import Settings
+from .tls import Certificate
 
 KEEP_ALIVE_S: Final = 75
 """Longer than load balancers keep idle connections, so that it is never the edge that closes under a new request."""
@@ -32,10 +35,18 @@ _log = logging.getLogger("edge")
 class EdgeServer(uvicorn.Server):
     """uvicorn with an orderly end: not ready, no new connections, a grace for open requests, a word to the rest."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        settings: Settings,
+        lifecycle: Lifecycle,
+        certificate: Certificate | None,
+    ) -> None:
         super().__init__(config)
         self._settings = settings
         self._lifecycle = lifecycle
+        self._certificate = certificate
+        self._watching: asyncio.Task[None] | None = None
         self._metrics: MetricsServer | None = None
 
     @contextlib.contextmanager
@@ -55,6 +66,8 @@ class EdgeServer(uvicorn.Server):
         if self._settings.metrics_listen is not None:
             self._metrics = await serve_metrics(self._settings.metrics_listen)
         await super().startup(sockets)
+        if self._certificate is not None:
+            self._watching = asyncio.create_task(self._certificate.watch())
         gc.collect()
         gc.freeze()  # what is there now stays: no collection has to look at it again
         bound = self.servers[0].sockets[0].getsockname()
@@ -79,6 +92,9 @@ class EdgeServer(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             farewell.cancel()
+            if self._watching is not None:
+                self._watching.cancel()
+                await asyncio.wait([self._watching])
             if self._metrics is not None:
                 await self._metrics.aclose()
             _log.info("stopped")
@@ -90,11 +106,17 @@ def serve(settings: Settings) -> int:
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # what it says of its own start is said below
     telemetry.setup("edge", os.environ)
     lifecycle = Lifecycle()
+    try:
+        certificate = _certificate(settings)
+    except OSError as error:
+        _log.error("can't start: DORMOUSE_TLS_CERTIFICATE, DORMOUSE_TLS_KEY: %s", error)
+        return 1
+    counter = ConnectionCounter(settings.connections_per_address, (*LOOPBACK, *settings.trusted_proxies))
     config = uvicorn.Config(
         create_app(settings, lifecycle),
         host=settings.edge_listen.host,
         port=settings.edge_listen.port,
-        http=EdgeHttpProtocol,
+        http=cast("type[asyncio.Protocol]", partial(EdgeHttpProtocol, counter=counter)),
         ws="none",
         loop="uvloop",
         lifespan="on",
@@ -105,8 +127,9 @@ def serve(settings: Settings) -> int:
         reset_contextvars=True,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.drain_s) + FAREWELL_S,
+        ssl_context_factory=(lambda config, default: certificate.context) if certificate is not None else None,
     )
-    server = EdgeServer(config, settings, lifecycle)
+    server = EdgeServer(config, settings, lifecycle, certificate)
     try:
         server.run()
     except OSError as error:
@@ -116,3 +139,9 @@ def serve(settings: Settings) -> int:
         telemetry.shutdown()
         logs.flush()
     return 0 if server.started else 1
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return Certificate(settings.tls_certificate, settings.tls_key)
