@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,6 +16,7 @@ from edge.auth import keys
 from edge.auth.authenticator import Authenticator
 from edge.auth.believed import BELIEVED_S, REFRESH_S, STALE_S, UNKNOWN_S
 from edge.auth.caller import Caller
+from edge.auth.key_uses import KeyUses
 from edge.auth.peppers import Peppers
 from edge.database import Database
 
@@ -147,3 +150,90 @@ async def test_known_keys_outlive_a_database_that_is_away_and_unknown_ones_are_t
     finally:
         await authenticator.close()
         await database.close()
+
+
+async def read_as(stack: Stack, tenant: Tenant, columns: str) -> tuple[Any, ...]:
+    async with await psycopg.AsyncConnection.connect(stack.database.url) as connection:
+        await connection.execute("select set_config('dormouse.tenant', %s, true)", [tenant.id])
+        row = await (await connection.execute(f"select {columns} from api_keys".encode())).fetchone()
+    assert row is not None
+    return row
+
+
+async def test_uses_are_written_later_and_for_many_keys_together(
+    stack: Stack, tenant: Tenant, peppers: Peppers
+) -> None:
+    other = await stack.database.tenant()
+    database = Database(stack.database.url)
+    await database.open()
+    authenticator = Authenticator(database, peppers, now=lambda: 1_700_000_000.0)
+    try:
+        for _ in range(3):
+            await authenticator.authenticate(tenant.api_key)
+            await authenticator.authenticate(other.api_key)
+        assert await read_as(stack, tenant, "last_used_at") == (None,), "nothing is written on the way"
+        await authenticator.uses.write()
+        for who in (tenant, other):
+            assert await read_as(stack, who, "extract(epoch from last_used_at)::bigint") == (1_700_000_000,)
+        earlier = KeyUses(database, clock=lambda: 1_600_000_000.0)
+        earlier.note((await read_as(stack, tenant, "id"))[0])
+        await earlier.close()
+        assert await read_as(stack, tenant, "extract(epoch from last_used_at)::bigint") == (1_700_000_000,)
+    finally:
+        await authenticator.close()
+        await database.close()
+
+
+async def test_uses_that_cannot_be_written_now_are_written_when_the_process_ends(
+    stack: Stack, tenant: Tenant, peppers: Peppers
+) -> None:
+    away = Database("postgresql://nobody@127.0.0.1:1/none", timeout_s=0.2)
+    database = Database(stack.database.url)
+    await asyncio.gather(away.open(), database.open())
+    uses = KeyUses(away)
+    try:
+        uses.note((await read_as(stack, tenant, "id"))[0])
+        with pytest.raises(DormouseError):
+            await uses.write()
+        uses._database = database
+        await uses.close()
+        assert await read_as(stack, tenant, "last_used_at is not null") == (True,)
+    finally:
+        await asyncio.gather(away.close(), database.close())
+
+
+async def test_a_pepper_is_replaced_without_a_key_that_stops_working(
+    stack: Stack, tenant: Tenant, peppers: Peppers, tmp_path: Path
+) -> None:
+    file = tmp_path / "peppers"
+    file.write_text("n" * 64 + "\n" + stack.credentials.pepper.read_text())
+    both = Peppers.read(file)
+    only_new = Peppers(both.values[:1])
+    database = Database(stack.database.url)
+    await database.open()
+
+    async def knows(used: Peppers) -> bool:
+        authenticator = Authenticator(database, used)
+        try:
+            return await authenticator.authenticate(tenant.api_key) is not None
+        finally:
+            await authenticator.close()
+
+    try:
+        assert not await knows(only_new)
+        assert await knows(both)
+        assert await read_as(stack, tenant, "pepper, mac") == (
+            both.fingerprint,
+            keys.mac(both.present, tenant.api_key),
+        ), "a key that is used is under the new pepper from then on"
+        assert await knows(only_new)
+        assert not await knows(peppers)
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("content", ["", "\n", "short", "p" * 32 + "\nshort"])
+def test_a_pepper_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "peppers").write_text(content)
+    with pytest.raises(ValueError, match="wants a pepper a line, of 16 characters or more each"):
+        Peppers.read(tmp_path / "peppers")
