@@ -1,11 +1,15 @@
 """What a hostile or broken client may send: sizes, slowness, bad HTTP; and the answers it gets."""
 
 import asyncio
+import contextlib
 import json
+import socket
 from typing import Any
 
 import httpx
 import pytest
+from edge.client_address import parse_proxies
+from edge.connections import ConnectionCounter
 from edge.middleware.body_limit import BodyLimitMiddleware
 from edge.middleware.observe import ObserveMiddleware
 from starlette.requests import Request
@@ -157,3 +161,178 @@ async def test_a_defect_says_nothing_about_itself() -> None:
         assert response.json()["error"]["type"] == "server_error"
         assert "secret" not in response.text
         assert response.headers["x-request-id"]
+
+
+async def test_a_body_that_comes_too_slowly_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "BODY_CHECK_S", 0.1)
+    async with serving(APP) as address:
+        beginning = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\n{"
+        status, headers, body = await raw(address, beginning)
+        assert (status, body["error"]["code"], headers["connection"]) == (408, "request_timeout", "close")
+
+
+async def test_a_body_that_drips_behind_its_answer_is_cut_off_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "BODY_CHECK_S", 0.1)
+
+    async def answers_at_once(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse({})(scope, receive, send)
+
+    async with serving(answers_at_once) as address:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\n{")
+        answer = await asyncio.wait_for(reader.readuntil(b"{}"), 5)
+        assert b" 200 " in answer
+        assert b"408" in await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+
+
+async def test_a_body_that_is_slow_because_the_server_does_not_read_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "BODY_CHECK_S", 0.05)
+    go_on = asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_on.wait()
+        await JSONResponse({"length": len(await Request(scope, receive).body())})(scope, receive, send)
+
+    async with serving(slow) as address, httpx.AsyncClient() as http:
+        sending = asyncio.create_task(http.post(f"http://{address}/", content=b"x" * 1_000_000))
+        await asyncio.sleep(0.3)  # several looks, at none of which anything has come
+        go_on.set()
+        assert (await sending).json() == {"length": 1_000_000}
+
+
+class Pouring:
+    """Streams without end; says when it was told that the client is gone."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        watch = asyncio.create_task(self._watch(receive))
+        while not watch.done():
+            await send({"type": "http.response.body", "body": b"x" * 10_000, "more_body": True})
+            await asyncio.sleep(0)
+        self.ended.set()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+async def test_a_reader_who_never_reads_is_cut_off_and_holds_no_more_than_a_buffer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_protocol, "WRITE_CHECK_S", 0.2)
+    pouring = Pouring()
+    async with serving(pouring) as address:
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            async with asyncio.timeout(10):
+                await pouring.ended.wait()
+
+
+async def test_a_reader_who_is_slow_but_reads_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "WRITE_CHECK_S", 0.2)
+    pouring = Pouring()
+    async with serving(pouring) as address:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=4096)
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        until = asyncio.get_running_loop().time() + 1
+        while asyncio.get_running_loop().time() < until:
+            assert await reader.read(500_000)
+            await asyncio.sleep(0.01)
+        assert not pouring.ended.is_set()
+        writer.close()
+
+
+async def test_what_a_closed_connection_still_has_to_say_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "WRITE_CHECK_S", 0.2)
+    lost = asyncio.Event()
+    was_lost = http_protocol.EdgeHttpProtocol.connection_lost
+
+    def connection_lost(self: http_protocol.EdgeHttpProtocol, exc: Exception | None) -> None:
+        was_lost(self, exc)
+        lost.set()
+
+    monkeypatch.setattr(http_protocol.EdgeHttpProtocol, "connection_lost", connection_lost)
+
+    async def big(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"%d" % 50_000_000), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"x" * 50_000_000, "more_body": False})
+
+    async with serving(big) as address:
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            async with asyncio.timeout(10):
+                await lost.wait()
+
+
+async def test_header_lines_behind_a_body_are_dropped_and_not_without_end() -> None:
+    async def show(scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+        await JSONResponse({name.decode(): value.decode() for name, value in scope["headers"]})(scope, receive, send)
+
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    async with serving(show) as address:
+        status, _, seen = await raw(address, head + b"x-forwarded-for: 1.2.3.4\r\nauthorization: Bearer x\r\n\r\n")
+        assert (status, seen) == (200, {"host": "x", "transfer-encoding": "chunked"})
+    endless = b"x-filler: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n" * 1000
+    async with serving(show) as address:
+        status, _, body = await raw(address, head, endless)
+        assert (status, body["error"]["code"]) == (400, "invalid_http")
+
+
+async def test_a_connection_cannot_pile_up_requests() -> None:
+    waiting = asyncio.Event()
+
+    async def stuck(scope: Scope, receive: Receive, send: Send) -> None:
+        await waiting.wait()
+
+    async with serving(stuck) as address:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 1000)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        waiting.set()
+
+
+async def test_an_address_has_so_many_connections_at_once() -> None:
+    counter = ConnectionCounter(2)
+    async with serving(APP, counter=counter) as address:
+        host, _, port = address.rpartition(":")
+        first = await asyncio.open_connection(host, int(port))
+        second = await asyncio.open_connection(host, int(port))
+        third, writer = await asyncio.open_connection(host, int(port))
+        with contextlib.suppress(ConnectionResetError):
+            assert not await asyncio.wait_for(third.read(), 5)
+        writer.close()
+        first[1].close()
+        await first[1].wait_closed()
+        async with asyncio.timeout(5):
+            while True:  # the server learns of it a moment later
+                try:
+                    status, _, _ = await raw(address, b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+                except (OSError, asyncio.IncompleteReadError):
+                    await asyncio.sleep(0.01)
+                    continue
+                break
+        assert status == 200
+        second[1].close()
+
+
+def test_connections_are_counted_by_subscriber_and_not_for_proxies() -> None:
+    counter = ConnectionCounter(2, parse_proxies(["10.0.0.0/8"]))
+    assert [counter.enter(f"2001:db8::{number}") for number in range(3)] == [True, True, False]
+    assert counter.enter("2001:db8:0:1::1")
+    assert all(counter.enter("10.1.2.3") for _ in range(10))
+    counter.leave("10.1.2.3")
+    counter.leave("2001:db8::1")
+    assert counter.enter("2001:db8::ffff")
+    assert not counter.enter("2001:db8::ffff")
