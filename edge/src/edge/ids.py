@@ -44,6 +44,11 @@ def new_session_id() -> str:
     return "sess_" + _random()
 
 
+def new_job_id() -> str:
+    """A fresh id of a piece of work that is no run."""
+    return "job_" + _random()
+
+
 def new_budget_id() -> str:
     """A fresh id; 142 bits of randomness."""
     return "budget_" + _random()

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
+import psycopg
 from dormouse_runtime.errors import DormouseError
 
 from . import metrics
@@ -39,7 +41,10 @@ class Ledger:
 
     def put(self, charge: Charge) -> None:
         """Has it written down soon. A later charge of the same work takes an earlier one's place."""
-        self._waiting[charge.tenant, charge.id] = charge
+        key = (charge.tenant, charge.id)
+        if not charge.uses and (known := self._waiting.get(key)) is not None and known.uses:
+            return  # it ended after all, and that frees what was held back, too
+        self._waiting[key] = charge
         if len(self._waiting) > WAITING_LIMIT:
             self._waiting.popitem(last=False)
             metrics.CHARGES_DROPPED.inc()
@@ -64,10 +69,22 @@ class Ledger:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
 
+    async def _settle(self, batch: Sequence[Charge]) -> None:
+        """One that Postgres refuses keeps no other from being written."""
+        try:
+            await self._store.settle(batch)
+        except psycopg.Error:
+            if len(batch) == 1:
+                _log.exception("a charge cannot be written down", extra={"work": batch[0].id})
+                metrics.CHARGES_DROPPED.inc()
+                return
+            for charge in batch:
+                await self._settle([charge])
+
     async def _write_some(self) -> bool:
         batch = [charge for charge, _ in zip(self._waiting.values(), range(BATCH), strict=False)]
         try:
-            await self._store.settle(batch)
+            await self._settle(batch)
         except DormouseError as error:
             _log.debug("cannot write charges down", extra={"cause": repr(error)})
             return False

@@ -1,5 +1,6 @@
 """Charges in Redis, written together with the end of the run that they are for, until Postgres has them."""
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, cast
@@ -29,6 +30,11 @@ class Outbox:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+
+    async def keep(self, charge: Charge) -> None:
+        """Keeps one that belongs to no run. While Redis is away nothing happens."""
+        with contextlib.suppress(*AWAY):
+            await cast("Any", self._redis.hset(KEY, charge.id, charge.to_json()))
 
     async def drop(self, charges: Sequence[Charge]) -> bool:
         """Forgets charges that Postgres has. False: Redis is away; they are settled once more, which changes nothing.
