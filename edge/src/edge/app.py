@@ -23,8 +23,11 @@ from .deprecation import DEPRECATIONS, Deprecation, DeprecationMiddleware
 from .errors import ApiError, invalid_argument
 from .files import routes as file_routes
 from .files import schemas as file_schemas
+from .identity import schemas as identity_schemas
+from .identity import session_routes, user_routes
 from .lifecycle import Lifecycle
 from .mcp import routes as mcp_routes
+from .middleware.address_limit import AddressLimitMiddleware
 from .middleware.body_limit import BodyLimitMiddleware
 from .middleware.client_address import ClientAddressMiddleware
 from .middleware.cors import CorsMiddleware
@@ -68,6 +71,8 @@ _SURFACES = (
     artifact_routes,
     file_routes,
     search_routes,
+    session_routes,
+    user_routes,
     key_routes,
     audit_routes,
     mcp_routes,
@@ -86,6 +91,7 @@ _MODELS = (
     *artifact_schemas.MODELS,
     *file_schemas.MODELS,
     *search_schemas.MODELS,
+    *identity_schemas.MODELS,
     *key_schemas.MODELS,
     *audit_schemas.MODELS,
     *health_routes.MODELS,
@@ -124,6 +130,8 @@ def create_app(
     docs_page.install(app)
     limits = {("POST", file_routes.PATH): settings.max_file_bytes + file_routes.FORM_BYTES}
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes, limits=limits)
+    if settings.ip_requests_per_minute:
+        app.add_middleware(AddressLimitMiddleware, trusted=settings.trusted_proxies)
     app.add_middleware(DeprecationMiddleware, deprecations=deprecations)
     app.add_middleware(
         CorsMiddleware,

@@ -65,13 +65,13 @@ def json_text(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def errors(*statuses: int) -> Responses:
-    """The error answers of a route that needs a key: 401, 403, 500 and 503 come by themselves."""
+    """The error answers of a route that needs a key: 401, 403, 429, 500 and 503 come by themselves."""
     return open_errors(401, 403, 503, *statuses)
 
 
 def open_errors(*statuses: int) -> Responses:
     """The error answers of a route that everybody may use."""
-    return {status: _error_answer(status) for status in sorted({500, *statuses})}
+    return {status: _error_answer(status) for status in sorted({429, 500, *statuses})}
 
 
 _SAYINGS: Final[Mapping[int, tuple[str, str, str, str]]] = {
@@ -90,6 +90,9 @@ _SAYINGS: Final[Mapping[int, tuple[str, str, str, str]]] = {
     415: ("The body has a wrong media type.", "The body must be JSON: …", "invalid_request_error",
           "unsupported_media_type"),
     416: ("The file ends before that.", "The file ends before that.", "invalid_request_error", "range_not_satisfiable"),
+    429: ("A share of what may be used is used up; `retry-after` and `retry-after-ms` say for how long.",
+          "Rate limit reached for this API key on requests: 10 per minute. …", "rate_limit_error",
+          "rate_limit_exceeded"),
     500: ("A defect of the platform.", "Something went wrong on our side. …", "server_error", "internal_error"),
     502: ("The answer broke off.", "The answer was cut off and could not be continued.", "server_error",
           "stream_broken"),

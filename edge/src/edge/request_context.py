@@ -1,7 +1,7 @@
 """What is known of a request from its arrival on; kept in its ASGI scope."""
 
 import time
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,6 +32,8 @@ class RequestContext:
     """What the route leaves to be sent once the route itself has ended."""
     answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """What the answer is to carry besides its own headers, errors included. Names in lower case."""
+    taken: Sequence[Any] = ()
+    """The windows that this request has taken from, given back when it is refused further in."""
 
 
 def put_context(scope: MutableMapping[str, Any], context: RequestContext) -> None:

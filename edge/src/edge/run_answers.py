@@ -1,7 +1,9 @@
 """How every surface answers with a run: as a stream, or by waiting for its end."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
 
 from dormouse.agent.v1.run_event_pb2 import RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
@@ -9,18 +11,62 @@ from fastapi import Request
 
 from .auth.caller import Caller
 from .errors import ApiError
+from .ids import new_run_id
 from .lifecycle import ClientGoneError, ClientWatch, ServerClosingError
 from .request_context import context_of
-from .runs.model import RunSpec
+from .runs.model import OnDisconnect, RunSpec
 from .services import Services
 from .sse import EventEncoder, EventStream
 
 
-async def start_run(request: Request, services: Services, spec: RunSpec) -> str:
-    """Starts a run and notes its id for the logs. Raises what the engine raises."""
-    run_id = await services.runs.start(spec)
+async def start_run(request: Request, services: Services, caller: Caller, spec: RunSpec) -> str:
+    """Starts a run and notes its id for the logs.
+
+    Raises what the engine raises, ApiError 429 where a budget or a limit is used up, and ApiError 503 where the
+    platform is.
+    """
+    run_id = spec.run_id or new_run_id()
+    await services.limits.admit_run(request, caller, run_id, spec)
+    is_held = False
+    try:
+        is_held = await services.spending.reserve_run(caller, run_id, spec)
+        await services.runs.start(replace(spec, run_id=run_id, key_id=caller.key_id))
+    except BaseException:
+        services.limits.abandon(request, run_id)
+        if is_held and run_id not in services.runs.here:
+            services.spending.release(caller, run_id)
+        raise
     note_run(request, run_id, spec.thread_id)
     return run_id
+
+
+async def answer_run(
+    request: Request,
+    services: Services,
+    caller: Caller,
+    run_id: str,
+    answers: Mapping[str, Any],
+    *,
+    on_disconnect: OnDisconnect | None = None,
+) -> int:
+    """Lets an interrupted run go on; returns the seq behind which its new events come.
+
+    Raises what the engine raises, ApiError 429 where a budget or a limit is used up, and ApiError 503 where the
+    platform is.
+    """
+    await services.limits.admit_run(request, caller, run_id, None)
+    is_held = False
+    try:
+        is_held = await services.spending.reserve_resumption(caller, run_id, "")
+        after = await services.runs.resume(caller.tenant, run_id, answers, on_disconnect=on_disconnect)
+    except BaseException:
+        services.limits.abandon(request, run_id)
+        if is_held and run_id not in services.runs.here:
+            services.spending.release(caller, run_id)
+        raise
+    if run_id not in services.runs.here:
+        services.limits.abandon(request, run_id, elsewhere=True)
+    return after
 
 
 def note_run(request: Request, run_id: str, thread_id: str | None = None) -> None:

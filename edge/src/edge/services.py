@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import grpc.aio
 from dormouse_runtime.client import open_channel
@@ -17,17 +18,26 @@ from .agents import AgentDirectory
 from .api_keys import ApiKeys
 from .artifacts import ArtifactStore, open_artifacts
 from .audit import AuditLog
+from .auth.access_tokens import AccessTokens
 from .auth.authenticator import Authenticator
+from .auth.credentials import Credentials
 from .auth.peppers import Peppers
+from .auth.signing_keys import SigningKeys, open_signing_keys
 from .database import Database
 from .embed_client import EmbedClient
 from .files import Files, open_files
 from .health import Health
+from .identity.passwords import Passwords
+from .identity.people import People
 from .lifecycle import Lifecycle
+from .limits.admission import Limits, open_limits
+from .limits.run_queue import RunQueue
 from .mcp.endpoint import McpEndpoint
 from .openai.token_texts import TokenTexts
 from .runs import AgentClient, EngineSettings, RunEngine, open_engine
 from .settings import Settings
+from .spending.service import Spending, open_spending
+from .spending.sweep import sweeping
 from .threads import ThreadStore
 from .tool_client import ToolClient
 
@@ -39,6 +49,8 @@ class Services:
     settings: Settings
     lifecycle: Lifecycle
     authenticator: Authenticator
+    credentials: Credentials
+    people: People
     keys: ApiKeys
     agents: AgentDirectory
     tools: ToolClient
@@ -48,7 +60,9 @@ class Services:
     token_texts: TokenTexts
     threads: ThreadStore
     runs: RunEngine
+    limits: Limits
     artifacts: ArtifactStore
+    spending: Spending
     health: Health
     audit: AuditLog
     mcp: McpEndpoint
@@ -71,6 +85,11 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         peppers = Peppers.read(settings.key_pepper)
         authenticator = Authenticator(database, peppers)
         stack.push_async_callback(authenticator.close)
+        credentials = await _open_credentials(settings, stack, database, peppers, authenticator)
+        passwords = Passwords(settings.password_threads)
+        session_life = timedelta(days=settings.session_days)
+        people = People(database, credentials.access, passwords, peppers, session_life=session_life)
+        stack.push_async_callback(people.close)
         channel = open_channel(settings.agent_target)
         stack.push_async_callback(channel.close)
         issuer = TokenIssuer.from_file(settings.service_key)
@@ -107,7 +126,24 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             with_tools=settings.tool_target is not None,
             with_documents=settings.embed_target is not None,
         )
-        runs = await stack.enter_async_context(open_engine(engine_settings, agent, database, artifacts))
+        queue = RunQueue(settings.run_capacity, settings.run_queue, settings.run_wait_s)
+        limits = await stack.enter_async_context(
+            open_limits(
+                settings.plans,
+                queue,
+                redis_url=settings.redis_url,
+                lease_s=settings.lease_s,
+                per_address=settings.ip_requests_per_minute,
+                peers=lambda: runs.peers,
+            )
+        )
+        spending = await stack.enter_async_context(
+            open_spending(database, settings.redis_url, settings.prices, settings.plans)
+        )
+        runs = await stack.enter_async_context(
+            open_engine(engine_settings, agent, database, artifacts, (spending.run_ended,), gate=limits)
+        )
+        await stack.enter_async_context(sweeping(spending, runs))
         health = Health(
             database=database,
             agents=agents,
@@ -125,6 +161,8 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
                 settings=settings,
                 lifecycle=lifecycle,
                 authenticator=authenticator,
+                credentials=credentials,
+                people=people,
                 keys=ApiKeys(database, peppers, authenticator),
                 agents=agents,
                 tools=tools,
@@ -133,7 +171,9 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
                 token_texts=TokenTexts(),
                 threads=ThreadStore(database),
                 runs=runs,
+                limits=limits,
                 artifacts=artifacts,
+                spending=spending,
                 health=health,
                 audit=AuditLog(database),
                 mcp=mcp,
@@ -143,6 +183,22 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             await asyncio.wait([first_look])
             # Runs that nobody watches get what is left of the grace; then other replicas take them over.
             await runs.drain(lifecycle.grace_left())
+
+
+async def _open_credentials(
+    settings: Settings, stack: AsyncExitStack, database: Database, peppers: Peppers, keys: Authenticator
+) -> Credentials:
+    signing_keys = SigningKeys(
+        database, peppers, period_s=settings.signing_key_days * 86_400, token_life_s=settings.access_token_s
+    )
+    await stack.enter_async_context(open_signing_keys(signing_keys))
+    access = AccessTokens(signing_keys, database, issuer=settings.token_issuer, life_s=settings.access_token_s)
+    stack.push_async_callback(access.close)
+    if not settings.oidc:
+        return Credentials(keys, access, None)
+    from .auth.oidc.tokens import open_oidc  # only an edge with issuers loads their HTTP client
+
+    return Credentials(keys, access, await stack.enter_async_context(open_oidc(settings.oidc, database)))
 
 
 def _open_function(target: str | None, stack: AsyncExitStack) -> grpc.aio.Channel | None:

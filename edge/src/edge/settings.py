@@ -8,10 +8,12 @@ from dormouse_runtime.settings import Address, SettingsError
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from .auth.oidc.issuers import Issuer, load_issuers
 from .auth.peppers import Peppers
 from .client_address import TrustedProxies, parse_proxies
 from .limits.plans import Plans, load_plans
 from .origins import ANY, check_origin
+from .spending.prices import PriceList, load_prices
 
 MIB = 1024 * 1024
 _PREFIX = "DORMOUSE_"
@@ -33,6 +35,10 @@ def _plans(value: Any) -> Any:
     return load_plans(Path(value)) if isinstance(value, str) else value
 
 
+def _prices(value: Any) -> Any:
+    return load_prices(Path(value)) if isinstance(value, str) else value
+
+
 def _origins(value: Any) -> Any:
     return tuple(check_origin(word) for word in _words(value)) if isinstance(value, str) else value
 
@@ -46,6 +52,10 @@ def _readable(path: Path) -> Path:
 def _peppers(path: Path) -> Path:
     Peppers.read(path)
     return path
+
+
+def _issuers(value: Any) -> Any:
+    return load_issuers(Path(value)) if isinstance(value, str) else value
 
 
 def _url(*schemes: str) -> AfterValidator:
@@ -119,6 +129,18 @@ class Settings(BaseSettings):
     key_pepper: Annotated[File, AfterValidator(_peppers)]
     """File: the pepper of the API keys' MACs. While another takes its place both stand there, the new one in the first
     line."""
+    token_issuer: Annotated[str, Field(min_length=1, max_length=200)] = "dormouse"
+    """What access tokens say in `iss`; the platform's address is a good choice where others verify them too."""
+    access_token_s: Annotated[int, Field(ge=60, le=3600)] = 600
+    """How long an access token lives."""
+    session_days: Annotated[float, Field(gt=0, le=366)] = 30
+    """How long a session lasts, however often it is refreshed; then a person logs in again."""
+    signing_key_days: Annotated[float, Field(gt=0, le=366)] = 30
+    """How long a key signs access tokens before the next one does."""
+    password_threads: Annotated[int, Field(ge=1, le=64)] = 2
+    """How many passwords are hashed at once; each takes a core for 50 ms and 32 MiB."""
+    oidc: Annotated[tuple[Issuer, ...], NoDecode, BeforeValidator(_issuers)] = ()
+    """Path of a YAML or JSON file that names other issuers whose tokens are good here, and what their claims mean."""
     postgres_url: Annotated[str, _url("postgresql", "postgres")]
     redis_url: Annotated[str, _url("redis", "rediss", "unix")]
     replica_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
@@ -142,6 +164,8 @@ class Settings(BaseSettings):
     """A longer request body is refused with 413."""
     plans: Annotated[Plans, NoDecode, BeforeValidator(_plans)] = Field(default_factory=Plans)
     """Path of a YAML or JSON file with more plans: what tenants may take. `free` and `unlimited` are built in."""
+    prices: Annotated[PriceList, NoDecode, BeforeValidator(_prices)] = Field(default_factory=PriceList)
+    """Path of a YAML or JSON file that says what tokens cost. Without one nothing costs money."""
     ip_requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 600
     """Requests that one address (of IPv6 one /64) may send before it is known whose they are. 0: any number."""
     run_capacity: Annotated[int, Field(ge=0)] = 1000

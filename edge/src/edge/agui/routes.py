@@ -18,7 +18,7 @@ from edge.ids import derived_thread_id, is_thread_id
 from edge.openapi import data_only, errors, event_stream, json_body, json_text
 from edge.request_body import read_json
 from edge.request_context import context_of
-from edge.run_answers import note_run, start_run, stream_run
+from edge.run_answers import answer_run, note_run, start_run, stream_run
 from edge.run_wishes import limits_of, tools_of
 from edge.runs.model import OnDisconnect, RunSpec
 from edge.services import Services, services_of
@@ -67,7 +67,7 @@ async def run_agent(
     thread_id = await _thread(services, caller, wanted.thread_id)
     if wanted.resume and (run_id := await _resumable(services, caller, thread_id, wanted.resume)):
         note_run(request, run_id, thread_id)
-        after = await _resume(services, caller, run_id, wanted.resume)
+        after = await _resume(request, services, caller, run_id, wanted.resume)
     else:
         run_id, after = await _start(request, services, caller, agent_id, wanted, thread_id), 0
     # Read behind the start, from which on nobody else writes them.
@@ -115,7 +115,7 @@ async def _start(
         on_disconnect=OnDisconnect.CANCEL,  # AG-UI cannot come back to a stream
         request_id=request_id,
     )
-    return await start_run(request, services, spec)
+    return await start_run(request, services, caller, spec)
 
 
 async def _thread(services: Services, caller: Caller, name: str) -> str:
@@ -150,13 +150,15 @@ async def _resumable(services: Services, caller: Caller, thread_id: str, resume:
     return waiting.id if waiting else None
 
 
-async def _resume(services: Services, caller: Caller, run_id: str, resume: Sequence[AguiResume]) -> int:
+async def _resume(
+    request: Request, services: Services, caller: Caller, run_id: str, resume: Sequence[AguiResume]
+) -> int:
     """Lets the run go on; the number behind which its new events come."""
     run = await services.runs.get(caller.tenant, run_id)
     asked = {interrupt.id for interrupt in run.interrupts}
     answers = answers_of(resume, asked)
     try:
-        return await services.runs.resume(caller.tenant, run_id, answers, on_disconnect=OnDisconnect.CANCEL)
+        return await answer_run(request, services, caller, run_id, answers, on_disconnect=OnDisconnect.CANCEL)
     except DormouseError as error:
         if error.reason != ErrorReason.ERROR_REASON_INVALID_ARGUMENT:
             raise

@@ -7,12 +7,14 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
-from edge.errors import insufficient_scope, unauthenticated
+from edge.errors import ApiError, insufficient_scope, unauthenticated
+from edge.limits.groups import group_of
 from edge.request_context import context_of
 from edge.services import services_of
 
 from .caller import Caller
 from .scopes import Scope
+from .strict_jwt import looks_like_one
 
 
 class BearerScheme(SecurityBase):
@@ -20,15 +22,15 @@ class BearerScheme(SecurityBase):
 
     scheme_name = "Bearer"
     model = HTTPBearer(
-        bearerFormat="dm_live_…",
-        description="An API key of the platform: `Authorization: Bearer dm_live_…`. Beside each operation stands the "
-        "scope that the credential has to carry.",
+        bearerFormat="dm_live_… or JWT",
+        description="An API key of the platform, `Authorization: Bearer dm_live_…`; the access token of a session; or a "
+        "token of an issuer that the platform trusts. Beside each operation stands the scope that it has to carry.",
     )
 
     async def __call__(self, request: Request, required: SecurityScopes) -> Caller:
         """The caller.
 
-        Raises ApiError 401, ApiError 403 where a scope is missing, and DATABASE_UNAVAILABLE when the credential cannot
+        Raises ApiError 401, ApiError 403 where a scope is missing, ApiError 429 and 503 as `Limits.admit` does, and DATABASE_UNAVAILABLE when the credential cannot
         be checked now.
         """
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
@@ -37,17 +39,32 @@ class BearerScheme(SecurityBase):
             raise unauthenticated(
                 "You didn't provide an API key. Send it in an Authorization header: `Authorization: Bearer dm_live_…`."
             )
-        caller = await services_of(request).authenticator.authenticate(credential)
+        caller = await services_of(request).credentials.authenticate(credential)
         if caller is None:
-            raise unauthenticated("The API key is not valid: it is mistyped, unknown or revoked.")
+            raise _refused(credential)
         context_of(request.scope).tenant = caller.tenant
         for scope in required.scopes:
             if scope not in caller.scopes:
                 raise insufficient_scope(scope)
+        route = getattr(request.scope.get("route"), "path", "")
+        await services_of(request).limits.admit(request, caller, group_of(required.scopes, route, request.method))
         return caller
 
 
 SCHEME: Final = BearerScheme()
+
+
+def _refused(credential: str) -> ApiError:
+    """One text for every reason: who was let in can tell what to do, who was not learns nothing."""
+    if not looks_like_one(credential):
+        return unauthenticated("The API key is not valid: it is mistyped, unknown or revoked.")
+    challenge = 'Bearer realm="dormouse", error="invalid_token"'
+    return ApiError(
+        401,
+        "The access token is not valid: it has expired, its session is over, or it is not one of ours.",
+        code="invalid_token",
+        headers={"www-authenticate": challenge},
+    )
 
 
 def Requires(*scopes: Scope) -> Any:  # noqa: N802 - reads as FastAPI's own Security and Depends do

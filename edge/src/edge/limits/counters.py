@@ -13,7 +13,7 @@ from . import metrics
 from .link import LimitsLink
 from .local_share import Debt, LocalShare, Peers, now_us
 from .scripts import CORRECT, HOLD, TAKE
-from .windows import Places, Verdict, Window
+from .windows import Places, Verdict, Window, waits
 
 PROBE_S: Final = 0.3
 """How often a Redis that is away is asked whether it is back."""
@@ -78,12 +78,26 @@ class Counters:
         if wanted:
             self._do(self._correct(wanted))
 
-    def release(self, places: Sequence[str], run_id: str) -> None:
-        """A run has ended: its places are free. Does not wait for Redis."""
+    async def release(self, places: Sequence[str], run_id: str) -> None:
+        """A run has come to an end: its places are free."""
+        self.let_go(places, run_id)
+        if self._is_away:
+            return  # there its lease ends
+        try:
+            for key in places:
+                await self._link.do("ZREM", key, run_id)
+        except AWAY as error:
+            self._go_alone(error)
+
+    def release_soon(self, places: Sequence[str], run_id: str) -> None:
+        """The same, without waiting for Redis."""
+        if places:
+            self._do(self.release(places, run_id))
+
+    def let_go(self, places: Sequence[str], run_id: str) -> None:
+        """A run is executed here no more; its places are free once their lease ends, unless somebody renews it."""
         for key in places:
             self._local.release(key, run_id)
-        if places and not self._is_away:
-            self._do(self._release(places, run_id))
 
     def adopt(self, places: Sequence[str], run_id: str) -> None:
         """A run was taken over from a replica that is gone, with the places that it may hold."""
@@ -145,7 +159,7 @@ class Counters:
         metrics.CHECK_SECONDS.observe(time.perf_counter() - started)
         used, held = numbers[: len(windows)], numbers[len(windows) :]
         self._local.note(windows, used, asked_at)
-        return Verdict(bool(admitted), used, held)
+        return Verdict(bool(admitted), used, () if admitted else waits(windows, used, costs_us), held)
 
     async def _correct(self, corrections: Sequence[tuple[Window, int]]) -> None:
         for window, delta in corrections:
@@ -158,13 +172,6 @@ class Counters:
             except AWAY as error:
                 self._go_alone(error)
                 self._local.correct(window, delta)
-
-    async def _release(self, places: Sequence[str], run_id: str) -> None:
-        try:
-            for key in places:
-                await self._link.do("ZREM", key, run_id)
-        except AWAY as error:  # then the lease ends
-            self._go_alone(error)
 
     async def _hold(self, held: Sequence[tuple[str, Sequence[str]]], *, known_only: bool = False) -> None:
         try:

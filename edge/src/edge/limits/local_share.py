@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .windows import Places, Verdict, Window
+from .windows import Places, Verdict, Window, waits
 
 SEEN_LIMIT: Final = 50_000
 """Windows whose state is remembered; the ones that were not used for the longest time are forgotten first."""
 
 FRESH_US: Final = 1_000_000
 """For so long a window that was used up is refused without asking Redis, which cannot have changed much."""
+
+NO_SHARE_US: Final = 1_000_000
+"""When to come again to a replica that has no share of a small limit: another one has."""
 
 Peers = Callable[[], tuple[int, int]]
 """Which of the live replicas this one is, counted from 0, and how many there are."""
@@ -75,30 +78,28 @@ class LocalShare:
             known = seen.get(window.key)
             if known and now - known[1] < FRESH_US and known[0] - now + cost > window.capacity_us:
                 used = [max(0, seen[each.key][0] - now) if each.key in seen else 0 for each in windows]
-                return Verdict(False, used)
+                return Verdict(False, used, waits(windows, used, costs_us))
         return None
 
     def take(
         self, windows: Sequence[Window], costs_us: Sequence[int], places: Sequence[Places] = (), run_id: str = ""
     ) -> Verdict:
         """Decides alone."""
-        now, peers, admitted = self._clock(), self._peers(), True
-        used: list[int] = []
-        ahead: list[int] = []
-        for window, cost in zip(windows, costs_us, strict=True):
+        now, peers = self._clock(), self._peers()
+        used = [self._level(window, now) for window in windows]
+        ahead, waits_us = [], []
+        for window, cost, level in zip(windows, costs_us, used, strict=True):
             share = share_of(window.rate.count, window.key, peers)
-            level = self._level(window, now)
-            used.append(level)
+            # A smaller share of the same size is used up faster.
             ahead.append(level + (cost * window.rate.count // share if share else 0))
-            admitted = admitted and share > 0 and ahead[-1] <= window.capacity_us
+            waits_us.append(max(0, ahead[-1] - window.capacity_us) if share else NO_SHARE_US)
         held = [len(self._runs.get(each.key, set()) - {run_id}) for each in places]
-        for each, taken in zip(places, held, strict=True):
-            admitted = admitted and taken < share_of(each.limit, each.key, peers)
-        if not admitted:
-            return Verdict(False, used, held)
+        is_full = any(taken >= share_of(each.limit, each.key, peers) for each, taken in zip(places, held, strict=True))
+        if is_full or any(waits_us):
+            return Verdict(False, used, waits_us, held)
         for window, level in zip(windows, ahead, strict=True):
             self._own[window.key] = (now + level, window)
-        return Verdict(True, ahead, held)
+        return Verdict(True, ahead, (), held)
 
     def correct(self, window: Window, delta_us: int) -> None:
         """What was taken turned out to be more (above 0) or less."""

@@ -3,13 +3,16 @@
 A tenant names its plan; one that names none which is there has `free`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from edge.spending.model import Period, PlanBudget
 
 from .groups import Group
 from .rates import Rate
@@ -35,6 +38,21 @@ Rates = tuple[Annotated[Rate, BeforeValidator(Rate.parse)], ...]
 Amount = Annotated[int, Field(ge=1, le=10**12)]
 
 
+class BudgetLimit(BaseModel):
+    """The most that may be used up; at least one of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokens: Annotated[int, Field(ge=0, le=10**15)] | None = None
+    money: Annotated[Decimal, Field(ge=0, le=10**9)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if self.tokens is None and self.money is None:
+            raise ValueError("wants tokens, money or both")
+        return self
+
+
 class Plan(BaseModel):
     """The shares of one plan. What is not limited does not stand there."""
 
@@ -51,6 +69,13 @@ class Plan(BaseModel):
     """Who waits with a higher one goes first, and takes the place of the last with a lower one in a full queue."""
     queue_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The part of a replica's queue that the runs of this plan may fill."""
+    budgets: Mapping[Period, BudgetLimit] = Field(default_factory=dict)
+    """Of a tenant that has no budget of its own for that period."""
+
+    @property
+    def budgets_of_tenant(self) -> Sequence[PlanBudget]:
+        """As the ledger knows them."""
+        return [PlanBudget(period, limit.tokens, limit.money) for period, limit in self.budgets.items()]
 
 
 def _built_in() -> dict[str, Plan]:

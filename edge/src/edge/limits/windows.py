@@ -45,5 +45,12 @@ class Verdict:
     admitted: bool
     used_us: Sequence[int]
     """How far each window is ahead: with what was taken, or without what was not."""
+    waits_us: Sequence[int] = field(default=())
+    """How long has to be waited for each window; 0 for those that were not in the way."""
     held: Sequence[int] = field(default=())
     """How many places of each kind other runs hold."""
+
+
+def waits(windows: Sequence[Window], used_us: Sequence[int], costs_us: Sequence[int]) -> list[int]:
+    """How long has to be waited for each window, in microseconds."""
+    return [window.wait_us(used, cost) for window, used, cost in zip(windows, used_us, costs_us, strict=True)]

@@ -13,7 +13,7 @@ from edge.ids import is_run_id, is_thread_id
 from edge.openapi import Responses, errors, event_stream, json_answer, json_body
 from edge.request_body import read_json
 from edge.request_context import context_of
-from edge.run_answers import note_run, run_headers, start_run, stream_run
+from edge.run_answers import answer_run, note_run, run_headers, start_run, stream_run
 from edge.run_wishes import limits_of, tools_of
 from edge.runs.model import OnDisconnect, RunPage, RunSpec, RunStatus
 from edge.services import services_of
@@ -228,7 +228,7 @@ async def resume_run(request: Request, caller: Annotated[Caller, Requires(Scope.
     check_run_id(run_id)
     note_run(request, run_id)
     on_disconnect = OnDisconnect.CONTINUE if wanted.background else wanted.on_disconnect
-    after = await services.runs.resume(caller.tenant, run_id, wanted.answers, on_disconnect=on_disconnect)
+    after = await answer_run(request, services, caller, run_id, wanted.answers, on_disconnect=on_disconnect)
     if not wanted.background:
         return stream_run(services, caller, run_id, NativeEncoder(), surface="native", after=after)
     run = await services.runs.get(caller.tenant, run_id)
@@ -259,7 +259,7 @@ async def _start(request: Request, caller: Caller, thread_id: str | None) -> Res
         multitask_strategy=wanted.multitask_strategy,
         request_id=context_of(request.scope).request_id,
     )
-    run_id = await start_run(request, services, spec)
+    run_id = await start_run(request, services, caller, spec)
     if not wanted.background:
         return stream_run(services, caller, run_id, NativeEncoder(), surface="native")
     run = await services.runs.get(caller.tenant, run_id)

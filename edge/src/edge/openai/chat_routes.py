@@ -62,7 +62,7 @@ async def create_chat_completion(request: Request, caller: Annotated[Caller, Req
         may_replace=not body.stream,  # an object that nobody has seen yet can still change
         request_id=context_of(request.scope).request_id,
     )
-    run_id = await start_run(request, services, spec)
+    run_id = await start_run(request, services, caller, spec)
     completion_id, created = f"chatcmpl-{run_id.removeprefix('run_')}", int(time.time())
     if body.stream:
         encoder = ChunkEncoder(

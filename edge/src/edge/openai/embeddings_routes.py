@@ -16,11 +16,14 @@ from fastapi import APIRouter, Request, Response
 from edge.auth.bearer import Requires
 from edge.auth.caller import Caller, Scope
 from edge.errors import ApiError, invalid_argument
+from edge.ids import new_job_id
 from edge.lifecycle import ClientGoneError, ClientWatch, ServerClosingError
 from edge.openapi import errors, json_answer, json_body
 from edge.request_body import read_json
 from edge.request_context import context_of
 from edge.services import services_of
+from edge.spending.estimate import of_texts
+from edge.spending.model import Work
 
 from .embeddings_schemas import EMBEDDINGS_EXAMPLE, EmbeddingList, EmbeddingsRequest
 from .token_texts import TokenTexts
@@ -49,8 +52,9 @@ async def create_embeddings(request: Request, caller: Annotated[Caller, Requires
     services = services_of(request)
     body = await read_json(request, EmbeddingsRequest)
     texts = await _texts(body, services.token_texts)
+    job = await services.spending.begin(caller, new_job_id(), Work.EMBEDDING, of_texts(texts, body.model))
     try:
-        async with ClientWatch(request.receive, services.lifecycle):
+        async with job, ClientWatch(request.receive, services.lifecycle):
             answer = await services.embed.embed(
                 caller,
                 texts,
@@ -58,6 +62,7 @@ async def create_embeddings(request: Request, caller: Annotated[Caller, Requires
                 dimensions=body.dimensions or 0,
                 request_id=context_of(request.scope).request_id,
             )
+            job.use(sum(embedding.token_count for embedding in answer.embeddings))
     except ClientGoneError:
         return Response(status_code=499)
     except ServerClosingError:

@@ -34,6 +34,8 @@ class Replicas:
         self._beats: dict[bytes, tuple[bytes, float]] = {}  # replica → its last heartbeat, and when it was first seen
         self._last_present: dict[str, float] = {}
         self._watching_since: float | None = None
+        self.peers = (0, 1)
+        """Which of the live replicas this one is, counted from 0, and how many there are; as Redis said it last."""
 
     async def watch(self, on_gone: Callable[[str], Awaitable[None]]) -> None:
         """Beats, and calls `on_gone` for each replica that is gone and left runs, until cancelled."""
@@ -92,6 +94,8 @@ class Replicas:
             if beat == RELEASED or now - since >= self._lease_s:
                 gone.append(replica.decode())
         self._beats = {replica: known for replica, known in self._beats.items() if replica in present}
+        live = sorted({self._id, *(replica.decode() for replica in self._beats)} - set(gone))
+        self.peers = (live.index(self._id), len(live))
         return gone
 
 
