@@ -81,7 +81,9 @@ async def get_user(connection: Connection, user_id: str) -> User:
 
 
 async def page_of_users(connection: Connection, *, limit: int, after: str | None = None) -> UserPage:
-    """Newest first, behind the user `after`."""
+    """Newest first, behind the user `after`; none when there is no such user."""
+    if after is not None and not is_user_id(after):
+        return UserPage((), has_more=False)
     cursor = await connection.execute(
         """select * from users
             where %(after)s::text is null or (created_at, id) < (select created_at, id from users where id = %(after)s)
