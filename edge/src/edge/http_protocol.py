@@ -5,7 +5,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from .connections import ConnectionCounter
 from .errors import ApiError
@@ -49,6 +49,7 @@ class EdgeHttpProtocol(HttpToolsProtocol):
     _body_bytes = 0
     _was_paused = False
     _unsent = 0
+    _answering: RequestResponseCycle | None = None
     _head_timer: asyncio.TimerHandle | None = None
     _body_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
@@ -75,6 +76,11 @@ class EdgeHttpProtocol(HttpToolsProtocol):
                 timer.cancel()
         if self._is_counted and self._counter is not None and self.client is not None:
             self._counter.leave(self.client[0])
+        # uvicorn tells the request that came last only; while others are queued, that is not the one being answered.
+        for cycle in (self._answering, *(queued for queued, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -116,6 +122,10 @@ class EdgeHttpProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)

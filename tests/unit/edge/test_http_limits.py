@@ -293,6 +293,7 @@ async def test_a_connection_cannot_pile_up_requests() -> None:
 
     async def stuck(scope: Scope, receive: Receive, send: Send) -> None:
         await waiting.wait()
+        await JSONResponse({})(scope, receive, send)
 
     async with serving(stuck) as address:
         host, _, port = address.rpartition(":")
@@ -301,6 +302,18 @@ async def test_a_connection_cannot_pile_up_requests() -> None:
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
         waiting.set()
+
+
+async def test_a_client_that_leaves_is_noticed_also_while_a_further_request_of_its_waits() -> None:
+    pouring = Pouring()
+    async with serving(pouring) as address:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 2)
+        await reader.read(100)
+        writer.transport.abort()
+        async with asyncio.timeout(5):
+            await pouring.ended.wait()
 
 
 async def test_an_address_has_so_many_connections_at_once() -> None:
