@@ -49,6 +49,8 @@ from .search import routes as search_routes
 from .search import schemas as search_schemas
 from .services import open_services
 from .settings import Settings
+from .spending import budget_routes, usage_routes
+from .spending import schemas as spending_schemas
 
 DESCRIPTION = """\
 AI agents on your own GPUs, behind the protocols that clients already speak: OpenAI's Chat Completions, AG-UI 1.0, and \
@@ -75,6 +77,8 @@ _SURFACES = (
     user_routes,
     key_routes,
     audit_routes,
+    usage_routes,
+    budget_routes,
     mcp_routes,
     health_routes,
 )
@@ -94,6 +98,7 @@ _MODELS = (
     *identity_schemas.MODELS,
     *key_schemas.MODELS,
     *audit_schemas.MODELS,
+    *spending_schemas.MODELS,
     *health_routes.MODELS,
 )
 

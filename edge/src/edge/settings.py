@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     key_pepper: Annotated[File, AfterValidator(_peppers)]
     """File: the pepper of the API keys' MACs. While another takes its place both stand there, the new one in the first
     line."""
-    token_issuer: Annotated[str, Field(min_length=1, max_length=200)] = "dormouse"
+    token_issuer: Annotated[str, Field(min_length=1, max_length=200)] = "dormouse"  # noqa: S105 - a name
     """What access tokens say in `iss`; the platform's address is a good choice where others verify them too."""
     access_token_s: Annotated[int, Field(ge=60, le=3600)] = 600
     """How long an access token lives."""

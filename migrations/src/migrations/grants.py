@@ -25,7 +25,7 @@ CALLABLE = (
     *("prune_run_logs", "resumed_runs", "prune_tool_calls", "ensure_embedding_model", "documents_to_clear"),
     *("prune_embedding_cache", "prune_search_outcomes", "match_words", "delete_chunks"),
     *("claim_files", "hold_files", "find_api_key", "note_api_key_uses", "renew_api_key_mac"),
-    "append_audit_entry",
+    *("append_audit_entry", "add_tenant"),
     *("lock_spending", "budgets_of", "add_to_spent", "reserve_spending", "free_reservations", "settle_spending"),
     *("hold_reservations", "left_reservations"),
 )

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 PUBLIC = {
     *("/healthz", "/readyz", "/health/{component}"),
+    *("/auth/login", "/auth/refresh", "/auth/logout", "/auth/accept", "/.well-known/jwks.json"),
 }
 """Needs no credential."""
 

@@ -23,8 +23,8 @@ class BearerScheme(SecurityBase):
     scheme_name = "Bearer"
     model = HTTPBearer(
         bearerFormat="dm_live_… or JWT",
-        description="An API key of the platform, `Authorization: Bearer dm_live_…`; the access token of a session; or a "
-        "token of an issuer that the platform trusts. Beside each operation stands the scope that it has to carry.",
+        description="An API key of the platform, `Authorization: Bearer dm_live_…`; the access token of a session; or "
+        "the token of an issuer that the platform trusts. Beside each operation stands the scope it has to carry.",
     )
 
     async def __call__(self, request: Request, required: SecurityScopes) -> Caller:

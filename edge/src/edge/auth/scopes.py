@@ -42,6 +42,8 @@ class Scope(StrEnum):
     USAGE = "usage"
     """What one has used oneself."""
     USAGE_ALL = "usage:all"
+    BUDGETS = "budgets"
+    """Everybody's; see and set them."""
     ACCOUNT = "account"
     """One's own password and sessions."""
     USERS = "users"
@@ -49,7 +51,7 @@ class Scope(StrEnum):
 
 
 ALL: Final = frozenset(Scope)
-_ADMINS_ONLY: Final = frozenset({Scope.KEYS_ALL, Scope.USAGE_ALL, Scope.USERS, Scope.AUDIT})
+_ADMINS_ONLY: Final = frozenset({Scope.KEYS_ALL, Scope.USAGE_ALL, Scope.BUDGETS, Scope.USERS, Scope.AUDIT})
 _TO_LOOK: Final = frozenset(
     {
         *(Scope.MODELS_READ, Scope.RUNS_READ, Scope.THREADS_READ, Scope.ARTIFACTS_READ, Scope.FILES_READ),

@@ -12,6 +12,21 @@ alter table tenants
     add column settings jsonb not null default '{}' check (jsonb_typeof(settings) = 'object');
 alter table tenants alter column plan set default 'free';
 
+-- A tenant that another issuer vouches for. True: it is new. An operator has to have wanted that; it gets the least.
+create function add_tenant(new_id text) returns boolean
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+declare
+    is_new boolean;
+begin
+    -- In the body, because only a superuser may hang such a setting on a function.
+    perform set_config('dormouse.maintenance', 'on', true);
+    insert into tenants (id, name) values (new_id, new_id) on conflict (id) do nothing;
+    is_new := found;
+    perform set_config('dormouse.maintenance', '', true);
+    return is_new;
+end $$;
+revoke all on function add_tenant from public;
+
 create table users (
     tenant_id text not null references tenants (id) on delete cascade,
     id text not null check (id <> ''),
