@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from dormouse_runtime import logs, telemetry
+from dormouse_runtime import logs, redaction, telemetry
 
 logger = logging.getLogger("a.part")
 
@@ -190,3 +190,32 @@ def test_a_reader_that_stops_reading_holds_up_nobody(stream: io.StringIO, monkey
     os.close(reading)
     logger.info("nobody reads this")
     logs.flush()
+
+
+def test_personal_data_is_left_out_wherever_it_stands(stream: io.StringIO) -> None:
+    logs.configure("edge", stream=stream)
+    try:
+        raise ValueError("no mail to ann@example.org")
+    except ValueError:
+        logger.exception("call +49 30 901820", extra={"who": "ann@example.org", "of": {"card": ["4111111111111111"]}})
+    text = stream.getvalue() or str(lines(stream))
+    (line,) = lines(stream)
+    assert line["event"] == "call [phone]"
+    assert line["who"] == "[email]"
+    assert line["of"] == {"card": ["[card]"]}
+    assert "ann@" not in text + line["exception"]
+
+
+async def test_a_task_that_may_log_content_still_logs_no_secrets(stream: io.StringIO) -> None:
+    logs.configure("edge", stream=stream)
+
+    async def request() -> None:
+        redaction.allow_content()
+        logger.info("mail to ann@example.org with sk_live_4eC39HqLyjWDarjtT1zdp7dc")
+
+    await asyncio.create_task(request())
+    logger.info("mail to ann@example.org")
+    assert [line["event"] for line in lines(stream)] == [
+        "mail to ann@example.org with [stripe_key]",
+        "mail to [email]",
+    ]

@@ -10,7 +10,6 @@ import atexit
 import json
 import logging
 import os
-import re
 import sys
 import threading
 import time
@@ -20,7 +19,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, TextIO
 
-from dormouse_runtime import telemetry
+from dormouse_runtime import redaction, telemetry
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("json", "text")
@@ -34,18 +33,13 @@ _ids: Final[ContextVar[Mapping[str, str]]] = ContextVar("dormouse_log_ids", defa
 # What a LogRecord always has; the rest came in by `extra=`.
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
 
-# The last line of defence; nothing should log these in the first place.
-_SECRETS: Final = re.compile(
-    r"(?P<keep>\bBearer\s+)[^\s\"',]+"
-    r"|\bdm_[a-z]+_[0-9A-Za-z]{20,}"
-    r"|\beyJ[\w-]+\.[\w-]+\.[\w-]*"
-    r"|(?P<user>://[^:/?#\s\"@]*:)[^@/\s\"]+(?=@)"
-)
+# Facts about the process and the request, which hold no text of anybody's.
+_PLAIN: Final = frozenset({"address", "metrics_address", "ms", "status", "method"})
 
 
 def redact(text: str) -> str:
-    """The text without bearer tokens, API keys, JWTs and passwords in URLs."""
-    return _SECRETS.sub(lambda found: (found["keep"] or found["user"] or "") + "***", text)
+    """The text without bearer tokens, API keys, JWTs, passwords and whatever else looks like a secret."""
+    return redaction.without_secrets(text)
 
 
 class _Bound:
@@ -117,12 +111,12 @@ class _JsonFormatter(logging.Formatter):
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": redaction.cleaned(record.getMessage()),
             "service": self._service,
             **_context(record),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = redaction.cleaned(self.formatException(record.exc_info))
         return redact(json.dumps(line, ensure_ascii=False, default=str, separators=(",", ":")))
 
 
@@ -130,9 +124,9 @@ class _TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
         facts = "".join(f" {name}={value}" for name, value in _context(record).items())
-        line = f"{moment} {record.levelname:<7} {record.name}: {record.getMessage()}{facts}"
+        line = f"{moment} {record.levelname:<7} {record.name}: {redaction.cleaned(record.getMessage())}{facts}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "\n" + redaction.cleaned(self.formatException(record.exc_info))
         return redact(line)
 
 
@@ -141,7 +135,11 @@ def _context(record: logging.LogRecord) -> dict[str, Any]:
     trace_id = telemetry.trace_id()
     if trace_id:
         facts["trace_id"] = trace_id
-    facts.update((name, value) for name, value in record.__dict__.items() if name not in _STANDARD)
+    facts.update(
+        (name, value if name in _PLAIN else redaction.cleaned_value(value))
+        for name, value in record.__dict__.items()
+        if name not in _STANDARD
+    )
     return facts
 
 

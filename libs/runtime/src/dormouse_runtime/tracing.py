@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from dormouse_runtime import redaction
 from dormouse_runtime.telemetry import Kind, Span, Value
 
 _KINDS: Final = {
@@ -57,7 +58,8 @@ class Tracing:
         return trace.format_trace_id(span_context.trace_id) if span_context.is_valid else ""
 
     def span(self, name: str, kind: Kind, attributes: Mapping[str, Value] | None) -> Span:
-        return _RecordedSpan(self._tracer.start_span(name, kind=_KINDS[kind], attributes=attributes))
+        kept = {key: redaction.cleaned_value(value) for key, value in (attributes or {}).items()}
+        return _RecordedSpan(self._tracer.start_span(redaction.cleaned(name), kind=_KINDS[kind], attributes=kept))
 
 
 class _RecordedSpan(Span):
@@ -70,7 +72,7 @@ class _RecordedSpan(Span):
         return trace.set_span_in_context(self._span)
 
     def set(self, name: str, value: Value) -> None:
-        self._span.set_attribute(name, value)
+        self._span.set_attribute(name, redaction.cleaned_value(value))
 
     def fail(self, kind: str) -> None:
         self._span.set_attribute("error.type", kind)
