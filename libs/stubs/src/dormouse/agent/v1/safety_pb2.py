@@ -24,21 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64ormouse/agent/v1/safety.proto\x12\x11\x64ormouse.agent.v1\"\xda\x01\n\x06Safety\x12\x0c\n\x04mark\x18\x01 \x01(\t\x12-\n\x07tainted\x18\x02 \x01(\x0e\x32\x1c.dormouse.agent.v1.TaintRule\x12\x14\n\x0c\x64\x65stinations\x18\x03 \x03(\t\x12)\n\x06output\x18\x04 \x03(\x0b\x32\x19.dormouse.agent.v1.Filter\x12-\n\x04leak\x18\x05 \x01(\x0e\x32\x1f.dormouse.agent.v1.FilterAction\x12\x0e\n\x06\x63\x61nary\x18\x06 \x01(\t\x12\x13\n\x0blog_content\x18\x07 \x01(\x08\"Y\n\x06\x46ilter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1f.dormouse.agent.v1.FilterAction\x12\x10\n\x08patterns\x18\x03 \x03(\t\"k\n\rFilterMatched\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1f.dormouse.agent.v1.FilterAction\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05place\x18\x04 \x01(\t*k\n\tTaintRule\x12\x1a\n\x16TAINT_RULE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTAINT_RULE_OPEN\x10\x01\x12\x16\n\x12TAINT_RULE_GUARDED\x10\x02\x12\x15\n\x11TAINT_RULE_STRICT\x10\x03*v\n\x0c\x46ilterAction\x12\x1d\n\x19\x46ILTER_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46ILTER_ACTION_FLAG\x10\x01\x12\x16\n\x12\x46ILTER_ACTION_MASK\x10\x02\x12\x17\n\x13\x46ILTER_ACTION_BLOCK\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64ormouse/agent/v1/safety.proto\x12\x11\x64ormouse.agent.v1\"\x88\x02\n\x06Safety\x12\x0c\n\x04mark\x18\x01 \x01(\t\x12-\n\x07tainted\x18\x02 \x01(\x0e\x32\x1c.dormouse.agent.v1.TaintRule\x12\x15\n\rtrusted_hosts\x18\x03 \x03(\t\x12)\n\x06output\x18\x04 \x03(\x0b\x32\x19.dormouse.agent.v1.Filter\x12-\n\x04leak\x18\x05 \x01(\x0e\x32\x1f.dormouse.agent.v1.FilterAction\x12\x0e\n\x06\x63\x61nary\x18\x06 \x01(\t\x12\x13\n\x0blog_content\x18\x07 \x01(\x08\x12+\n\x05hosts\x18\x08 \x01(\x0b\x32\x1c.dormouse.agent.v1.HostLimit\"\x1d\n\tHostLimit\x12\x10\n\x08patterns\x18\x01 \x03(\t\"Y\n\x06\x46ilter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1f.dormouse.agent.v1.FilterAction\x12\x10\n\x08patterns\x18\x03 \x03(\t\"k\n\rFilterMatched\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1f.dormouse.agent.v1.FilterAction\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05place\x18\x04 \x01(\t*k\n\tTaintRule\x12\x1a\n\x16TAINT_RULE_UNSPECIFIED\x10\x00\x12\x13\n\x0fTAINT_RULE_OPEN\x10\x01\x12\x16\n\x12TAINT_RULE_GUARDED\x10\x02\x12\x15\n\x11TAINT_RULE_STRICT\x10\x03*v\n\x0c\x46ilterAction\x12\x1d\n\x19\x46ILTER_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46ILTER_ACTION_FLAG\x10\x01\x12\x16\n\x12\x46ILTER_ACTION_MASK\x10\x02\x12\x17\n\x13\x46ILTER_ACTION_BLOCK\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dormouse.agent.v1.safety_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TAINTRULE']._serialized_start=474
-  _globals['_TAINTRULE']._serialized_end=581
-  _globals['_FILTERACTION']._serialized_start=583
-  _globals['_FILTERACTION']._serialized_end=701
+  _globals['_TAINTRULE']._serialized_start=551
+  _globals['_TAINTRULE']._serialized_end=658
+  _globals['_FILTERACTION']._serialized_start=660
+  _globals['_FILTERACTION']._serialized_end=778
   _globals['_SAFETY']._serialized_start=54
-  _globals['_SAFETY']._serialized_end=272
-  _globals['_FILTER']._serialized_start=274
-  _globals['_FILTER']._serialized_end=363
-  _globals['_FILTERMATCHED']._serialized_start=365
-  _globals['_FILTERMATCHED']._serialized_end=472
+  _globals['_SAFETY']._serialized_end=318
+  _globals['_HOSTLIMIT']._serialized_start=320
+  _globals['_HOSTLIMIT']._serialized_end=349
+  _globals['_FILTER']._serialized_start=351
+  _globals['_FILTER']._serialized_end=440
+  _globals['_FILTERMATCHED']._serialized_start=442
+  _globals['_FILTERMATCHED']._serialized_end=549
 # @@protoc_insertion_point(module_scope)

@@ -80,11 +80,12 @@ class Safety(_message.Message):
 
     MARK_FIELD_NUMBER: _builtins.int
     TAINTED_FIELD_NUMBER: _builtins.int
-    DESTINATIONS_FIELD_NUMBER: _builtins.int
+    TRUSTED_HOSTS_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
     LEAK_FIELD_NUMBER: _builtins.int
     CANARY_FIELD_NUMBER: _builtins.int
     LOG_CONTENT_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
     mark: _builtins.str
     """What quoted material is fenced with: nobody who writes material can know it. Empty: the function takes one of its own."""
     tainted: Global___TaintRule.ValueType
@@ -95,7 +96,7 @@ class Safety(_message.Message):
     log_content: _builtins.bool
     """Whether logs and traces may hold what was said. Secrets never."""
     @_builtins.property
-    def destinations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+    def trusted_hosts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Hosts that tools may send to without a question, also once the run has read what strangers wrote: `example.org`, or
         `*.example.org` for all below it.
         """
@@ -104,24 +105,53 @@ class Safety(_message.Message):
     def output(self) -> _containers.RepeatedCompositeFieldContainer[Global___Filter]:
         """What the model says passes these, in order."""
 
+    @_builtins.property
+    def hosts(self) -> Global___HostLimit:
+        """Unset: tools may send wherever the operator lets them."""
+
     def __init__(
         self,
         *,
         mark: _builtins.str = ...,
         tainted: Global___TaintRule.ValueType = ...,
-        destinations: _abc.Iterable[_builtins.str] | None = ...,
+        trusted_hosts: _abc.Iterable[_builtins.str] | None = ...,
         output: _abc.Iterable[Global___Filter] | None = ...,
         leak: Global___FilterAction.ValueType = ...,
         canary: _builtins.str = ...,
         log_content: _builtins.bool = ...,
+        hosts: Global___HostLimit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hosts", b"hosts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["canary", b"canary", "destinations", b"destinations", "leak", b"leak", "log_content", b"log_content", "mark", b"mark", "output", b"output", "tainted", b"tainted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canary", b"canary", "hosts", b"hosts", "leak", b"leak", "log_content", b"log_content", "mark", b"mark", "output", b"output", "tainted", b"tainted", "trusted_hosts", b"trusted_hosts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Safety: _TypeAlias = Safety  # noqa: Y015
+
+@_typing.final
+class HostLimit(_message.Message):
+    """The hosts that tools may send to at all. They are trusted, too. tool_fn holds to them: its token says so."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATTERNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def patterns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As trusted_hosts, with `:port` for other ports than the web's. None: nowhere."""
+
+    def __init__(
+        self,
+        *,
+        patterns: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["patterns", b"patterns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HostLimit: _TypeAlias = HostLimit  # noqa: Y015
 
 @_typing.final
 class Filter(_message.Message):
