@@ -8,7 +8,7 @@ from typing import Final
 
 _ALPHABET: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _LENGTH: Final = 24
-_FORM: Final = re.compile(r"(thread_|run_|art_|file-|user_|sess_|key_)[0-9A-Za-z]{24}")
+_FORM: Final = re.compile(r"(thread_|run_|art_|file-|user_|sess_|key_|budget_)[0-9A-Za-z]{24}")
 
 THREAD_PATTERN: Final = r"^thread_[0-9A-Za-z]{24}$"
 RUN_PATTERN: Final = r"^run_[0-9A-Za-z]{24}$"
@@ -17,6 +17,7 @@ FILE_PATTERN: Final = r"^file-[0-9A-Za-z]{24}$"
 USER_PATTERN: Final = r"^user_[0-9A-Za-z]{24}$"
 SESSION_PATTERN: Final = r"^sess_[0-9A-Za-z]{24}$"
 KEY_PATTERN: Final = r"^key_[0-9A-Za-z]{24}$"
+BUDGET_PATTERN: Final = r"^budget_[0-9A-Za-z]{24}$"
 
 
 def new_thread_id() -> str:
@@ -110,3 +111,8 @@ def is_session_id(text: str) -> bool:
 def is_key_id(text: str) -> bool:
     """Whether an API key could have this id."""
     return text.startswith("key_") and _FORM.fullmatch(text) is not None
+
+
+def is_budget_id(text: str) -> bool:
+    """Whether a budget could have this id."""
+    return text.startswith("budget_") and _FORM.fullmatch(text) is not None
