@@ -41,7 +41,7 @@ _JWKS_EXAMPLE = {
     "keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "5Zq…", "use": "sig", "alg": "EdDSA", "x": "11qYAYKxCrfVS_7Ty…"}]
 }
 _TOKENS: Final[dict[int | str, Any]] = {200: json_answer(TokenPair, "The tokens.", TOKENS_EXAMPLE)}
-_NO_CONTENT: Final[dict[int | str, Any]] = {204: {"description": "Done."}}
+_NO_CONTENT: Final[dict[int | str, Any]] = {204: {"description": "Done.", "content": {}}}
 Account = Annotated[Caller, Requires(Scope.ACCOUNT)]
 
 
