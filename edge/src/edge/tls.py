@@ -66,11 +66,15 @@ class Certificate:
 
     def _load(self, context: ssl.SSLContext) -> None:
         certificate, key = self._files
-        # A key with a password must not ask for it on a terminal.
-        context.load_cert_chain(certificate, key, password=lambda: "")
+        context.load_cert_chain(certificate, key, password=_no_password)
 
     def _tell_expiry(self) -> None:
         from cryptography import x509  # only where there is a certificate
 
         read = x509.load_pem_x509_certificate(self._files[0].read_bytes())
         CERTIFICATE_EXPIRES.set(read.not_valid_after_utc.timestamp())
+
+
+def _no_password() -> str:
+    """Otherwise OpenSSL would ask on a terminal."""
+    raise OSError("the key has a password, and nobody is there to type it")

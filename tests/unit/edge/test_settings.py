@@ -56,6 +56,9 @@ def test_addresses_are_read(environment: pytest.MonkeyPatch, listen: str, host: 
         ("DORMOUSE_REDIS_URL", "localhost:6379", "redis://"),
         ("DORMOUSE_LOG_LEVEL", "loud", "debug"),
         ("DORMOUSE_REPLICA_ID", "a b", "pattern"),
+        ("DORMOUSE_TRUSTED_PROXIES", "10.0.0.0/8, proxy", "wants addresses or networks such as"),
+        ("DORMOUSE_CORS_ORIGINS", "https://a.example, b.example", "wants origins such as"),
+        ("DORMOUSE_TLS_CERTIFICATE", "/nowhere/tls.crt", "/nowhere/tls.crt"),
     ],
 )
 def test_an_error_names_the_variable_and_what_it_wants(
@@ -72,4 +75,17 @@ def test_every_missing_variable_is_named_at_once(environment: pytest.MonkeyPatch
     environment.delenv("DORMOUSE_AGENT_TARGET")
     environment.delenv("DORMOUSE_REDIS_URL")
     with pytest.raises(SettingsError, match=r"DORMOUSE_AGENT_TARGET is not set.*DORMOUSE_REDIS_URL is not set"):
+        load()
+
+
+def test_settings_that_belong_together_are_wanted_together(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.setenv("DORMOUSE_CORS_ORIGINS", "*")
+    environment.setenv("DORMOUSE_CORS_CREDENTIALS", "true")
+    with pytest.raises(SettingsError, match="DORMOUSE_CORS_CREDENTIALS: wants origins by name"):
+        load()
+    environment.delenv("DORMOUSE_CORS_CREDENTIALS")
+    assert load().cors_origins == ("*",)
+    (tmp_path / "tls.crt").write_text("x")
+    environment.setenv("DORMOUSE_TLS_CERTIFICATE", str(tmp_path / "tls.crt"))
+    with pytest.raises(SettingsError, match="DORMOUSE_TLS_KEY: want to be set both"):
         load()
