@@ -40,7 +40,8 @@ MEANINGS: Mapping[int, HttpMeaning] = {
     ErrorReason.ERROR_REASON_CONFLICT: HttpMeaning(409, "conflict_error", "conflict", should_retry=False),
     ErrorReason.ERROR_REASON_ARTIFACT_NOT_FOUND: HttpMeaning(404, _INVALID, "artifact_not_found"),
     ErrorReason.ERROR_REASON_CONTENT_FILTERED: HttpMeaning(400, _INVALID, "content_filter", should_retry=False),
-    ErrorReason.ERROR_REASON_UNAUTHENTICATED: HttpMeaning(401, _INVALID, "invalid_api_key"),
+    # Ours, not the client's: a function does not accept the token that we sign, for instance for want of a key.
+    ErrorReason.ERROR_REASON_UNAUTHENTICATED: HttpMeaning(503, _SERVER, "function_unavailable", True, 2),
     ErrorReason.ERROR_REASON_PERMISSION_DENIED: HttpMeaning(403, "permission_error", "permission_denied"),
     ErrorReason.ERROR_REASON_RATE_LIMITED: HttpMeaning(429, "rate_limit_error", "rate_limit_exceeded"),
     ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE: HttpMeaning(503, _SERVER, "model_unavailable", True, 2),
@@ -94,8 +95,6 @@ class ApiError(Exception):
             headers["x-should-retry"] = "true" if meaning.should_retry else "false"
         if meaning.retry_after_s is not None:
             headers["retry-after"] = str(meaning.retry_after_s)
-        if meaning.status == 401:
-            headers["www-authenticate"] = 'Bearer realm="dormouse"'
         return cls(meaning.status, message, type=meaning.type, code=meaning.code, param=param, headers=headers)
 
     @classmethod
@@ -130,7 +129,8 @@ def invalid_argument(message: str, param: str | None = None) -> ApiError:
 
 def unauthenticated(message: str) -> ApiError:
     """401 with the challenge that HTTP asks for."""
-    return ApiError.of(ErrorReason.ERROR_REASON_UNAUTHENTICATED, message)
+    challenge = {"www-authenticate": 'Bearer realm="dormouse"'}
+    return ApiError(401, message, code="invalid_api_key", headers=challenge)
 
 
 def insufficient_scope(scope: str) -> ApiError:
