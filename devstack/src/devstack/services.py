@@ -20,7 +20,8 @@ _WIRING = frozenset({
     *("DORMOUSE_APP_ROLE", "DORMOUSE_SERVICE_KEY", "DORMOUSE_TRUSTED_KEYS", "DORMOUSE_KEY_PEPPER"),
     *("DORMOUSE_LISTEN", "DORMOUSE_METRICS_LISTEN", "DORMOUSE_EDGE_LISTEN", "DORMOUSE_AGENT_TARGET"),
     *("DORMOUSE_TOOL_TARGET", "DORMOUSE_TOOLS_CONFIG", "DORMOUSE_TOOLS_PATH", "DORMOUSE_REPLICA_ID"),
-    *("DORMOUSE_EMBED_TARGET", "DORMOUSE_FILES"),
+    # The supervisor itself speaks plain HTTP, on this machine only.
+    *("DORMOUSE_EMBED_TARGET", "DORMOUSE_FILES", "DORMOUSE_TLS_CERTIFICATE", "DORMOUSE_TLS_KEY"),
 })  # fmt: skip
 # In the configuration of the tools, a field that ends in _env names a variable; this one is a default.
 _NAMED_VARIABLE = re.compile(r"\w_env[\"']?\s*:\s*[\"']?([A-Za-z_][A-Za-z0-9_]*)")

@@ -68,6 +68,8 @@ class EdgeServer(uvicorn.Server):
         await super().startup(sockets)
         if self._certificate is not None:
             self._watching = asyncio.create_task(self._certificate.watch())
+            # Who has just written a new one need not wait.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._certificate.refresh)
         gc.collect()
         gc.freeze()  # what is there now stays: no collection has to look at it again
         bound = self.servers[0].sockets[0].getsockname()
