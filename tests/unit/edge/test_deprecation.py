@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -75,6 +76,6 @@ async def test_answers_below_it_carry_the_headers_errors_too(tmp_path: Path) -> 
 
 
 def test_nothing_deprecated_changes_nothing() -> None:
-    document = {"paths": {"/v1/models": {"get": {"responses": {"200": {}}}}}}
+    document: dict[str, Any] = {"paths": {"/v1/models": {"get": {"responses": {"200": {}}}}}}
     mark(document, [])
     assert document == {"paths": {"/v1/models": {"get": {"responses": {"200": {}}}}}}

@@ -187,7 +187,7 @@ async def download_file(
         headers = {"content-range": f"bytes */{file.size_bytes}"}
         raise ApiError(416, "The file ends before that.", code="range_not_satisfiable", headers=headers) from None
     start, end = part or (0, file.size_bytes)
-    which = {} if part is None else {"first_byte": start, "last_byte": end - 1}
+    which: dict[str, Any] = {} if part is None else {"first_byte": start, "last_byte": end - 1}
     await services_of(request).audit.note(caller, "file.downloaded", file_id, **which)
     content = await files.read(file, start, end)
     headers = {
