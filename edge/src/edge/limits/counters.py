@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -102,8 +102,8 @@ class Counters:
     def adopt(self, places: Sequence[str], run_id: str) -> None:
         """A run was taken over from a replica that is gone, with the places that it may hold."""
         for key in places:
-            self._local.hold(key, run_id)
-        self._do(self._hold([(key, [run_id]) for key in places], known_only=True))
+            self._local.hold(key, run_id, surely=False)
+        self._do(self._hold([(key, False, [run_id]) for key in places]))
 
     async def settle(self) -> None:
         """Returns when nothing is under way any more."""
@@ -115,7 +115,7 @@ class Counters:
         while True:
             await asyncio.sleep(self._lease_s)
             if not self._is_away:
-                await self._hold(list(self._local.held()))
+                await self._hold(self._local.held())
 
     async def probe(self) -> None:
         """Watches for Redis to come back, until cancelled."""
@@ -173,10 +173,10 @@ class Counters:
                 self._go_alone(error)
                 self._local.correct(window, delta)
 
-    async def _hold(self, held: Sequence[tuple[str, Sequence[str]]], *, known_only: bool = False) -> None:
+    async def _hold(self, held: Iterable[tuple[str, bool, Sequence[str]]]) -> None:
         try:
-            for key, runs in held:
-                await self._link.run(HOLD, [key], [self._lease_us, int(known_only), *runs])
+            for key, surely, runs in held:
+                await self._link.run(HOLD, [key], [self._lease_us, int(not surely), *runs])
         except AWAY as error:
             self._go_alone(error)
 
@@ -199,7 +199,7 @@ class Counters:
         self._is_away = False
         metrics.SHARED.set(1)
         _log.info("redis is back: the limits are counted for all replicas again")
-        self._do(self._hold(list(self._local.held())))
+        self._do(self._hold(self._local.held()))
 
     async def _tell(self, debt: Debt) -> int:
         arguments = [debt.floor_us, debt.taken_us, debt.window.capacity_us]

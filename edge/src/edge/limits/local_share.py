@@ -56,7 +56,7 @@ class LocalShare:
         self._clock = clock
         self._seen: dict[str, tuple[int, int, Window]] = {}  # key → when it is used up, when that was said
         self._own: dict[str, tuple[int, Window]] = {}  # key → when this replica's share is used up
-        self._runs: dict[str, set[str]] = {}  # key of places → runs here that hold one
+        self._runs: dict[str, dict[str, bool]] = {}  # key of places → runs here; whether they surely hold one
 
     def note(self, windows: Sequence[Window], used_us: Sequence[int], asked_at: int) -> None:
         """Remembers Redis' answer to a question that was sent at `asked_at`."""
@@ -93,7 +93,7 @@ class LocalShare:
             # A smaller share of the same size is used up faster.
             ahead.append(level + (cost * window.rate.count // share if share else 0))
             waits_us.append(max(0, ahead[-1] - window.capacity_us) if share else NO_SHARE_US)
-        held = [len(self._runs.get(each.key, set()) - {run_id}) for each in places]
+        held = [len(self._runs.get(each.key, {}).keys() - {run_id}) for each in places]
         is_full = any(taken >= share_of(each.limit, each.key, peers) for each, taken in zip(places, held, strict=True))
         if is_full or any(waits_us):
             return Verdict(False, used, waits_us, held)
@@ -107,23 +107,24 @@ class LocalShare:
         level = self._level(window, now) + (delta_us * window.rate.count // share if share else 0)
         self._own[window.key] = (now + max(0, level), window)
 
-    def hold(self, key: str, run_id: str) -> None:
-        """A run here has one of the places."""
-        self._runs.setdefault(key, set()).add(run_id)
+    def hold(self, key: str, run_id: str, *, surely: bool = True) -> None:
+        """A run here has one of the places; or not `surely`: it has if Redis knows of it."""
+        self._runs.setdefault(key, {})[run_id] = surely
 
     def release(self, key: str, run_id: str) -> None:
         """It has it no more."""
         runs = self._runs.get(key)
         if runs is not None:
-            runs.discard(run_id)
+            runs.pop(run_id, None)
             if not runs:
                 del self._runs[key]
 
-    def held(self) -> Iterator[tuple[str, list[str]]]:
-        """Keys of places, and the runs here that hold them."""
-        for key in tuple(self._runs):
-            if runs := self._runs.get(key):
-                yield key, list(runs)
+    def held(self) -> Iterator[tuple[str, bool, list[str]]]:
+        """Keys of places, whether the runs surely hold one, and those runs."""
+        for key, runs in tuple(self._runs.items()):
+            for surely in (True, False):
+                if those := [run_id for run_id, is_sure in runs.items() if is_sure is surely]:
+                    yield key, surely, those
 
     def begin_hand_back(self) -> None:
         """Redis is back, and may have forgotten: everything that is not used up is to be told."""

@@ -10,8 +10,8 @@ A slot set holds the runs that go on, each with the end of its lease as its scor
 from typing import Final
 
 DEBT: Final = 2
-"""A window is at most so many capacities ahead: what a clock that was set back, or a run that used much more than was
-expected, can block is bounded."""
+"""A window is at most so many capacities ahead: a run that used much more than was expected blocks nobody for longer.
+What lies further ahead was written before the clock was set back, and does not count."""
 
 TAKE: Final = f"""
 -- Takes from all windows and a place in all sets of slots, or from none.
@@ -22,7 +22,8 @@ local now = time[1] * 1000000 + time[2]
 local windows, answer, ahead = tonumber(ARGV[1]), {{1}}, {{}}
 for i = 1, windows do
   local increment, capacity = tonumber(ARGV[2 * i + 2]), tonumber(ARGV[2 * i + 3])
-  local used = math.min(math.max((redis.call('GET', KEYS[i]) or now) - now, 0), {DEBT} * capacity)
+  local used = math.max((redis.call('GET', KEYS[i]) or now) - now, 0)
+  if used > {DEBT} * capacity then used = 0 end
   if used + increment > capacity then answer[1] = 0 end
   ahead[i], answer[i + 1] = used + increment, used
 end
@@ -54,8 +55,9 @@ CORRECT: Final = f"""
 -- KEYS: window. ARGV: how far it is ahead at least, how far it is moved then, capacity. Answers how far it is ahead.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local used = math.max((redis.call('GET', KEYS[1]) or now) - now, tonumber(ARGV[1]), 0) + tonumber(ARGV[2])
-used = math.min(used, {DEBT} * tonumber(ARGV[3]))
+local used, most = (redis.call('GET', KEYS[1]) or now) - now, {DEBT} * tonumber(ARGV[3])
+if used > most then used = 0 end
+used = math.min(math.max(used, tonumber(ARGV[1]), 0) + tonumber(ARGV[2]), most)
 if used <= 0 then
   redis.call('DEL', KEYS[1])
   return 0
