@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import grpc
@@ -22,7 +22,7 @@ from dormouse_runtime.client import call_metadata
 from dormouse_runtime.errors import DormouseError, from_rpc_error
 from dormouse_runtime.identity import TokenIssuer
 
-from .auth.caller import Caller
+from .auth.caller import EVERYTHING, Caller, Grants
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Catalogue:
         """The agent of that name, else the model; Ollama's `:latest` may be left out."""
         if self.has_agent(name):
             return Target(name, "")
-        model = self.find_model(name)
+        model = self.find_model(name) if self.has_agent(CHAT_AGENT) else None
         return None if model is None else Target(CHAT_AGENT, model)
 
     def find_model(self, name: str) -> str | None:
@@ -88,6 +88,19 @@ class Catalogue:
     def has_agent(self, agent_id: str) -> bool:
         """Whether there is such an agent."""
         return self.agent(agent_id) is not None
+
+    def granted(self, grants: Grants) -> "Catalogue":
+        """As somebody with these grants sees it: what is not granted is not there."""
+        if grants.agents is None and grants.models is None:
+            return self
+        models = tuple(model for model in self.models if grants.has_model(model.name))
+        names = {model.name for model in models}
+        return replace(
+            self,
+            agents=tuple(agent for agent in self.agents if grants.agents is None or agent.id in grants.agents),
+            models=models,
+            default_model=self.default_model if self.default_model in names else "",
+        )
 
     @property
     def chat_models(self) -> list[str]:
@@ -121,21 +134,25 @@ class AgentDirectory:
             self._read()
         return self._catalogue
 
-    async def resolve(self, name: str) -> Target:
-        """What a client's `model` stands for. Raises MODEL_NOT_FOUND, and what `catalogue` raises."""
-        target = (await self.catalogue()).find(name)
+    async def resolve(self, name: str, grants: Grants = EVERYTHING) -> Target:
+        """What a client's `model` stands for. Raises MODEL_NOT_FOUND, also for what is not granted, and what
+        `catalogue` raises.
+        """
+        target = (await self.catalogue()).granted(grants).find(name)
         if target is None:
-            target = (await self._newer_catalogue()).find(name)
+            target = (await self._newer_catalogue()).granted(grants).find(name)
         if target is None:
             raise _not_found(ErrorReason.ERROR_REASON_MODEL_NOT_FOUND, "model", name)
         return target
 
-    async def resolve_agent(self, agent_id: str, model: str) -> Target:
-        """An agent and, where one is named, a model for it. Raises AGENT_NOT_FOUND, MODEL_NOT_FOUND."""
-        catalogue = await self.catalogue()
+    async def resolve_agent(self, agent_id: str, model: str, grants: Grants = EVERYTHING) -> Target:
+        """An agent and, where one is named, a model for it. Raises AGENT_NOT_FOUND, MODEL_NOT_FOUND, also for what is
+        not granted.
+        """
+        catalogue = (await self.catalogue()).granted(grants)
         full = catalogue.find_model(model) if model else ""
         if not catalogue.has_agent(agent_id) or full is None:
-            catalogue = await self._newer_catalogue()
+            catalogue = (await self._newer_catalogue()).granted(grants)
             full = catalogue.find_model(model) if model else ""
         if not catalogue.has_agent(agent_id):
             raise _not_found(ErrorReason.ERROR_REASON_AGENT_NOT_FOUND, "agent", agent_id)

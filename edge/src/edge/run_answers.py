@@ -9,7 +9,7 @@ from dormouse.agent.v1.run_event_pb2 import RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
 from fastapi import Request
 
-from .auth.caller import Caller
+from .auth.caller import EVERYTHING, Caller
 from .errors import ApiError
 from .ids import new_run_id
 from .lifecycle import ClientGoneError, ClientWatch, ServerClosingError
@@ -22,15 +22,16 @@ from .sse import EventEncoder, EventStream
 async def start_run(request: Request, services: Services, caller: Caller, spec: RunSpec) -> str:
     """Starts a run and notes its id for the logs.
 
-    Raises what the engine raises, ApiError 429 where a budget or a limit is used up, and ApiError 503 where the
-    platform is.
+    Raises what the policy and the engine raise, ApiError 429 where a budget or a limit is used up, and ApiError 503
+    where the platform is.
     """
     run_id = spec.run_id or new_run_id()
+    spec = await services.policy.check(caller, replace(spec, run_id=run_id))
     await services.limits.admit_run(request, caller, run_id, spec)
     is_held = False
     try:
         is_held = await services.spending.reserve_run(caller, run_id, spec)
-        await services.runs.start(replace(spec, run_id=run_id, key_id=caller.key_id))
+        await services.runs.start(replace(spec, key_id=caller.key_id))
     except BaseException:
         services.limits.abandon(request, run_id)
         if is_held and run_id not in services.runs.here:
@@ -51,9 +52,11 @@ async def answer_run(
 ) -> int:
     """Lets an interrupted run go on; returns the seq behind which its new events come.
 
-    Raises what the engine raises, ApiError 429 where a budget or a limit is used up, and ApiError 503 where the
-    platform is.
+    Raises what the policy and the engine raise, ApiError 429 where a budget or a limit is used up, and ApiError 503
+    where the platform is.
     """
+    if caller.grants != EVERYTHING:
+        services.policy.check_answers(caller, await services.runs.get(caller.tenant, run_id), answers)
     await services.limits.admit_run(request, caller, run_id, None)
     is_held = False
     try:

@@ -34,6 +34,8 @@ from .limits.admission import Limits, open_limits
 from .limits.run_queue import RunQueue
 from .mcp.endpoint import McpEndpoint
 from .openai.token_texts import TokenTexts
+from .policy import Policy
+from .policy.tenant_rules import TenantRules
 from .runs import AgentClient, EngineSettings, RunEngine, open_engine
 from .settings import Settings
 from .spending.service import Spending, open_spending
@@ -65,6 +67,7 @@ class Services:
     spending: Spending
     health: Health
     audit: AuditLog
+    policy: Policy
     mcp: McpEndpoint
 
 
@@ -95,8 +98,14 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         issuer = TokenIssuer.from_file(settings.service_key)
         agents = AgentDirectory(channel, issuer)
         stack.push_async_callback(agents.close)
+        audit = AuditLog(database)
+        policy = Policy(settings.safety, TenantRules(database), agents, audit, peppers.present)
+        stack.push_async_callback(policy.close)
         tools = ToolClient(
-            _open_function(settings.tool_target, stack), issuer, with_documents=settings.embed_target is not None
+            _open_function(settings.tool_target, stack),
+            issuer,
+            with_documents=settings.embed_target is not None,
+            scopes=policy.tool_scopes,
         )
         stack.push_async_callback(tools.close)
         embed = EmbedClient(_open_function(settings.embed_target, stack), issuer)
@@ -125,6 +134,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             issuer,
             with_tools=settings.tool_target is not None,
             with_documents=settings.embed_target is not None,
+            on_match=policy.note_match,
         )
         queue = RunQueue(settings.run_capacity, settings.run_queue, settings.run_wait_s)
         limits = await stack.enter_async_context(
@@ -175,7 +185,8 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
                 artifacts=artifacts,
                 spending=spending,
                 health=health,
-                audit=AuditLog(database),
+                audit=audit,
+                policy=policy,
                 mcp=mcp,
             )
         finally:

@@ -13,6 +13,7 @@ from .auth.peppers import Peppers
 from .client_address import TrustedProxies, parse_proxies
 from .limits.plans import Plans, load_plans
 from .origins import ANY, check_origin
+from .policy.rules import Rules, read_rules_file
 from .spending.prices import PriceList, load_prices
 
 MIB = 1024 * 1024
@@ -52,6 +53,10 @@ def _readable(path: Path) -> Path:
 def _peppers(path: Path) -> Path:
     Peppers.read(path)
     return path
+
+
+def _safety(value: Any) -> Any:
+    return read_rules_file(Path(value)) if isinstance(value, str) else value
 
 
 def _issuers(value: Any) -> Any:
@@ -116,6 +121,8 @@ class Settings(BaseSettings):
     0: no limit."""
     audit_addresses: bool = False
     """Whether the audit log keeps the addresses of clients, which are personal data."""
+    safety: Annotated[Rules, NoDecode, BeforeValidator(_safety)] = Field(default_factory=Rules)
+    """YAML file: filters, hosts that tools may send to, what runs may do that have read what strangers wrote."""
     mcp_origins: Origins = ()
     """Origins of web pages that may use /mcp, for instance https://inspector.example.org, separated by commas. A
     request from any other page is refused, so that no page can reach a server on its visitor's own network."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,13 +17,15 @@ from dormouse_runtime.errors import DETAILS_KEY, DormouseError, from_rpc_error
 from dormouse_runtime.identity import TokenIssuer
 
 from .auth.caller import Caller
+from .policy.grants import tool_names
 from .runs.agent_client import DOCUMENTS_AUDIENCE, DOCUMENTS_METADATA, DOCUMENTS_SCOPES
+from .tool_scopes import ALL_TOOLS
 
 _log = logging.getLogger(__name__)
 
 FUNCTION: Final = "tool_fn"
-SCOPES: Final = ("tools",)
-"""Every tool: what a tenant may not use is for tool_fn's configuration to say."""
+SCOPES: Final = (ALL_TOOLS,)
+"""Lists hold every tool that the tenant may use; each caller is shown what is granted to them."""
 
 FRESH_S: Final = 10.0
 """So long a list is given again without asking."""
@@ -55,8 +57,18 @@ class ToolClient:
     where the function does not answer, given again though they are old.
     """
 
-    def __init__(self, channel: grpc.aio.Channel | None, issuer: TokenIssuer, *, with_documents: bool = False) -> None:
-        """with_documents: there is an embed_fn, and tools may read the caller's documents."""
+    def __init__(
+        self,
+        channel: grpc.aio.Channel | None,
+        issuer: TokenIssuer,
+        *,
+        with_documents: bool = False,
+        scopes: Callable[[Caller], Awaitable[Sequence[str]]] | None = None,
+    ) -> None:
+        """with_documents: there is an embed_fn, and tools may read the caller's documents. scopes: what the token says
+        that a caller's own calls carry; None: every tool.
+        """
+        self._scopes = scopes
         self._stub = None if channel is None else ToolServiceStub(channel)
         self._issuer = issuer
         self._with_documents = with_documents
@@ -86,13 +98,13 @@ class ToolClient:
             listing = await asyncio.shield(self._read(caller))
         elif time.monotonic() - listing.read_at > FRESH_S:
             self._read(caller)
-        return listing.tools
+        return _granted(listing.tools, caller)
 
     async def refresh(self, caller: Caller = PROBE) -> Mapping[str, Tool]:
         """Asks tool_fn now; callers of one tenant that come together share the question."""
         if self._stub is None:
             return {}
-        return (await asyncio.shield(self._read(caller))).tools
+        return _granted((await asyncio.shield(self._read(caller))).tools, caller)
 
     async def invoke(
         self, caller: Caller, tool: Tool, arguments_json: str, *, key: str, request_id: str = ""
@@ -106,7 +118,8 @@ class ToolClient:
             raise DormouseError(ErrorReason.ERROR_REASON_TOOL_NOT_FOUND, "There are no tools here.")
         request = InvokeRequest(name=tool.name, arguments_json=arguments_json, idempotency_key=key, tool_call_id=key)
         timeout_s = tool.time_limit_ms / 1000 + CALL_MARGIN_S
-        metadata = self._metadata(caller, request_id)
+        scopes = SCOPES if self._scopes is None else await self._scopes(caller)
+        metadata = self._metadata(caller, request_id, scopes)
         if self._with_documents:
             metadata += ((DOCUMENTS_METADATA, self._documents_token(caller)),)
         call = self._stub.Invoke(request, timeout=timeout_s, metadata=metadata)
@@ -163,9 +176,14 @@ class ToolClient:
             audience=DOCUMENTS_AUDIENCE, tenant=caller.tenant, user=caller.user, scopes=DOCUMENTS_SCOPES
         )
 
-    def _metadata(self, caller: Caller, request_id: str) -> tuple[tuple[str, str], ...]:
-        token = self._issuer.mint(audience=FUNCTION, tenant=caller.tenant, user=caller.user, scopes=SCOPES)
+    def _metadata(self, caller: Caller, request_id: str, scopes: Sequence[str] = SCOPES) -> tuple[tuple[str, str], ...]:
+        token = self._issuer.mint(audience=FUNCTION, tenant=caller.tenant, user=caller.user, scopes=scopes)
         return call_metadata(token, request_id)
+
+
+def _granted(tools: Mapping[str, Tool], caller: Caller) -> Mapping[str, Tool]:
+    names = tool_names(caller.grants)
+    return tools if names is None else {name: tool for name, tool in tools.items() if name in names}
 
 
 def _translate(error: grpc.aio.AioRpcError) -> DormouseError:

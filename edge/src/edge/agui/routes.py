@@ -94,7 +94,7 @@ async def _start(
         raise invalid_argument("There is no message that an agent could answer.", "messages")
     request_id = context_of(request.scope).request_id
     wishes = wanted.forwarded_props or AguiWishes()
-    target = await services.agents.resolve_agent(agent_id, wishes.model or "")
+    target = await services.agents.resolve_agent(agent_id, wishes.model or "", caller.grants)
     shown = {"ag_ui_thread_id": wanted.thread_id.replace("\0", "\ufffd")}
     is_new = await services.threads.ensure(caller.tenant, thread_id, shown)
     held = [] if is_new else await _messages(services, caller, thread_id, request_id)

@@ -14,6 +14,10 @@ class Grants:
     models: frozenset[str] | None = None
     tools: frozenset[str] | None = None
 
+    def has_model(self, name: str) -> bool:
+        """Whether the model is granted; `:latest` may be left out in a grant."""
+        return self.models is None or name in self.models or name.removesuffix(":latest") in self.models
+
 
 EVERYTHING = Grants()
 

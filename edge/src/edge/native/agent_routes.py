@@ -41,7 +41,7 @@ _LIST_EXAMPLE = {"object": "list", "data": [AGENT_EXAMPLE], "default_model": "ll
 )
 async def list_agents(request: Request, caller: Annotated[Caller, Requires(Scope.MODELS_READ)]) -> Response:
     services = services_of(request)
-    catalogue = await services.agents.catalogue()
+    catalogue = (await services.agents.catalogue()).granted(caller.grants)
     tools = await known_tools(services.tools, caller)
     data = [_agent_to_json(agent, catalogue, tools) for agent in catalogue.agents]
     return _json({"object": "list", "data": data, "default_model": catalogue.default_model or None})
@@ -60,7 +60,7 @@ async def get_agent(
     agent_id: Annotated[str, Path(description="Its id.", examples=["chat"])],
 ) -> Response:
     services = services_of(request)
-    catalogue = await services.agents.catalogue()
+    catalogue = (await services.agents.catalogue()).granted(caller.grants)
     agent = catalogue.agent(agent_id)
     if agent is None:
         reason = ErrorReason.ERROR_REASON_AGENT_NOT_FOUND

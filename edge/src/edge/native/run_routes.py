@@ -241,7 +241,7 @@ async def _start(request: Request, caller: Caller, thread_id: str | None) -> Res
     if thread_id is not None and not is_thread_id(thread_id):
         raise ApiError.of(ErrorReason.ERROR_REASON_THREAD_NOT_FOUND, "There is no thread with this id.")
     messages = messages_of(wanted)
-    target = await services.agents.resolve_agent(wanted.agent, wanted.model or "")
+    target = await services.agents.resolve_agent(wanted.agent, wanted.model or "", caller.grants)
     spec = RunSpec(
         tenant=caller.tenant,
         user=caller.user,

@@ -48,7 +48,7 @@ async def create_chat_completion(request: Request, caller: Annotated[Caller, Req
     body = await read_json(request, ChatCompletionRequest)
     client_tools = client_tools_of(body)
     messages = messages_of(body)
-    target = await services.agents.resolve(body.model)
+    target = await services.agents.resolve(body.model, caller.grants)
     spec = RunSpec(
         tenant=caller.tenant,
         user=caller.user,

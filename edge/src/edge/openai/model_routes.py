@@ -28,7 +28,7 @@ router = APIRouter(tags=["OpenAI"])
     response_class=Response,
 )
 async def list_models(request: Request, caller: Annotated[Caller, Requires(Scope.MODELS_READ)]) -> Response:
-    catalogue = await services_of(request).agents.catalogue()
+    catalogue = (await services_of(request).agents.catalogue()).granted(caller.grants)
     return _json({"object": "list", "data": _objects(catalogue)})
 
 
@@ -45,7 +45,7 @@ async def get_model(
     caller: Annotated[Caller, Requires(Scope.MODELS_READ)],
     model: Annotated[str, Path(description="Its name.", examples=["chat"])],
 ) -> Response:
-    catalogue = await services_of(request).agents.catalogue()
+    catalogue = (await services_of(request).agents.catalogue()).granted(caller.grants)
     full = model if catalogue.has_agent(model) else catalogue.find_model(model)
     found = next((item for item in _objects(catalogue) if item["id"] == full), None)
     if found is None:

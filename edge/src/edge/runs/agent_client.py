@@ -1,16 +1,19 @@
 """agent_fn as the run engine calls it."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import grpc
 import grpc.aio
 from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
 from dormouse.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from dormouse.agent.v1.run_event_pb2 import RunEvent
+from dormouse.agent.v1.safety_pb2 import FilterMatched
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.client import call_metadata
 from dormouse_runtime.errors import DETAILS_KEY, DormouseError, from_rpc_error
 from dormouse_runtime.identity import TokenIssuer
+
+from edge.tool_scopes import tool_scopes
 
 from .ownership import Ownership
 
@@ -21,20 +24,22 @@ AUDIENCE = "agent_fn"
 
 TOOLS_METADATA = "x-dormouse-tools"
 TOOLS_AUDIENCE = "tool_fn"
-TOOLS_SCOPES = ("tools",)
 TOOLS_TTL_S = 700
 """A little longer than a call of Execute lasts: the next call brings the next token."""
 
 DOCUMENTS_METADATA = "x-dormouse-documents"
 DOCUMENTS_AUDIENCE = "embed_fn"
 DOCUMENTS_SCOPES = ("documents:read",)
+DOCUMENTS_TOOL = "rag_search"
+"""The tool that reads them: without it nobody has a use for that token."""
 
 
 class AgentClient:
     """Calls AgentService with a service token of the run's tenant and user.
 
     with_tools: agents get a token for tool_fn, too, to call tools with on the user's behalf. with_documents: and one
-    for embed_fn, which tools read the tenant's documents with.
+    for embed_fn, which tools read the tenant's documents with. on_match: hears what filters have found, which is in no
+    log.
     """
 
     def __init__(
@@ -44,11 +49,13 @@ class AgentClient:
         *,
         with_tools: bool = False,
         with_documents: bool = False,
+        on_match: Callable[[Ownership, FilterMatched], None] = lambda own, match: None,
     ) -> None:
         self._stub = AgentServiceStub(channel)
         self._issuer = issuer
         self._with_tools = with_tools
         self._with_documents = with_documents
+        self._on_match = on_match
 
     async def execute(self, own: Ownership, request: ExecuteRequest) -> AsyncGenerator[Sequence[RunEvent], None]:
         """The events of one Execute, those together that were sent together. Closing the generator cancels the call.
@@ -57,18 +64,26 @@ class AgentClient:
         """
         token = self._issuer.mint(audience=AUDIENCE, tenant=own.tenant, user=own.user, run_id=own.run_id)
         metadata = call_metadata(token, own.request_id)
-        if self._with_tools:
-            metadata += ((TOOLS_METADATA, self._token(own, TOOLS_AUDIENCE, TOOLS_SCOPES)),)
-        if self._with_tools and self._with_documents:
+        tools = list(request.tools.names) if request.HasField("tools") else None
+        if self._with_tools and tools != []:
+            limit = request.safety.hosts.patterns if request.safety.HasField("hosts") else None
+            metadata += ((TOOLS_METADATA, self._token(own, TOOLS_AUDIENCE, tool_scopes(tools, limit))),)
+        if self._with_tools and self._with_documents and (tools is None or DOCUMENTS_TOOL in tools):
             metadata += ((DOCUMENTS_METADATA, self._token(own, DOCUMENTS_AUDIENCE, DOCUMENTS_SCOPES)),)
         call = self._stub.Execute(request, timeout=EXECUTE_TIMEOUT_S, metadata=metadata)
         try:
             async for response in call:
-                yield response.events
+                yield self._without_matches(own, response.events)
         except grpc.aio.AioRpcError as error:
             raise _translate(error) from error
         finally:
             call.cancel()
+
+    def _without_matches(self, own: Ownership, events: Sequence[RunEvent]) -> Sequence[RunEvent]:
+        matches = [event.filter_matched for event in events if event.HasField("filter_matched")]
+        for match in matches:
+            self._on_match(own, match)
+        return [event for event in events if not event.HasField("filter_matched")] if matches else events
 
     def _token(self, own: Ownership, audience: str, scopes: Sequence[str]) -> str:
         return self._issuer.mint(

@@ -8,6 +8,7 @@ from enum import StrEnum
 from dormouse.agent.v1.agent_pb2 import GenerationOptions
 from dormouse.agent.v1.message_pb2 import ClientTool, Message
 from dormouse.agent.v1.run_event_pb2 import Interrupt
+from dormouse.agent.v1.safety_pb2 import Safety
 
 
 class RunStatus(StrEnum):
@@ -90,6 +91,8 @@ class RunSpec:
     may_replace: bool = True
     """Whether the client's protocol can say that a text is replaced by another."""
     request_id: str = ""
+    safety: Safety | None = None
+    """The rules that the run keeps. Set by the policy, which every run passes before it starts."""
     key_id: str = ""
     """The API key that asked for it. Empty: another credential."""
     run_id: str = ""

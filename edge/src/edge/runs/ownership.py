@@ -52,6 +52,7 @@ def begin_ownership(spec: RunSpec) -> Ownership:
         tools=None if spec.tools is None else ToolSelection(names=spec.tools),
         limits=_limits(spec.limits),
         can_interrupt=spec.can_interrupt and stored,
+        safety=spec.safety,
     )
     return Ownership(
         run_id=run_id,
