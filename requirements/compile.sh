@@ -25,6 +25,7 @@ for part in "${parts[@]}"; do
   compile "requirements/$part.txt" "$part/pyproject.toml" --constraints requirements/dev.txt
 done
 compile requirements/uv.txt requirements/uv.in
+compile requirements/audit.txt requirements/audit.in
 # For images: what builds them, and what two of them need instead of a part's own list.
 for group in build sandbox model_server; do
   compile "requirements/$group.txt" "requirements/$group.in" --constraints requirements/dev.txt
