@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import jwt
+from dormouse_runtime.strict_jwt import LEEWAY_S, TokenRefusedError, Unverified, text_of, verify
 
 from edge.database import Database
 from edge.identity import sessions
@@ -21,7 +22,6 @@ from .believed import Believed
 from .caller import Caller
 from .scopes import OF_ROLE
 from .signing_keys import SigningKeys
-from .strict_jwt import LEEWAY_S, TokenRefusedError, Unverified, text_of, verify
 
 TYPE: Final = "at+jwt"
 AUDIENCE: Final = "dormouse-api"

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from dormouse_runtime.strict_jwt import looks_like_one
 from fastapi import Request, Security
 from fastapi.openapi.models import HTTPBearer
 from fastapi.security import SecurityScopes
@@ -14,7 +15,6 @@ from edge.services import services_of
 
 from .caller import Caller
 from .scopes import Scope
-from .strict_jwt import looks_like_one
 
 
 class BearerScheme(SecurityBase):
@@ -30,8 +30,8 @@ class BearerScheme(SecurityBase):
     async def __call__(self, request: Request, required: SecurityScopes) -> Caller:
         """The caller.
 
-        Raises ApiError 401, ApiError 403 where a scope is missing, ApiError 429 and 503 as `Limits.admit` does, and DATABASE_UNAVAILABLE when the credential cannot
-        be checked now.
+        Raises ApiError 401, ApiError 403 where a scope is missing, ApiError 429 and 503 as `Limits.admit` does, and
+        DATABASE_UNAVAILABLE or FUNCTION_UNAVAILABLE when the credential cannot be checked now.
         """
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         credential = credential.strip()

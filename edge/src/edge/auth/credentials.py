@@ -5,12 +5,13 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
+from dormouse_runtime.strict_jwt import LIMIT, TokenRefusedError, looks_like_one, take_apart
+
 from edge.metrics import TOKEN_CHECKS
 
 from .access_tokens import AccessTokens
 from .authenticator import Authenticator
 from .caller import Caller
-from .strict_jwt import LIMIT, TokenRefusedError, looks_like_one, take_apart
 
 if TYPE_CHECKING:
     from .oidc.tokens import OidcTokens

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,9 +172,9 @@ class TokenVerifier:
         return identity
 
 
-def _identity_of(claims: dict[str, Any]) -> Identity:
+def _identity_of(claims: Mapping[str, Any]) -> Identity:
     texts = [claims["tenant"], claims["sub"], claims.get("scope", ""), claims.get("run", ""), claims["iss"]]
-    if not all(isinstance(text, str) for text in texts) or not claims["tenant"]:
+    if not all(isinstance(text, str) and text.isprintable() for text in texts) or not claims["tenant"]:
         raise refused("its claims are malformed")
     tenant, user, scope, run_id, issuer = texts
     return Identity(tenant, user, frozenset(scope.split()), run_id, issuer)

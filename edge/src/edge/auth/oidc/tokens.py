@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx2
+from dormouse_runtime.strict_jwt import LEEWAY_S, TokenRefusedError, Unverified, text_of, verify
 
 from edge.audit import Entry, append
 from edge.audit.entry import PLATFORM
 from edge.auth.believed import Believed
 from edge.auth.caller import Caller
 from edge.auth.scopes import OF_ROLE, Role
-from edge.auth.strict_jwt import LEEWAY_S, TokenRefusedError, Unverified, text_of, verify
 from edge.database import Database
 
 from .issuers import Issuer
