@@ -187,8 +187,9 @@ class Bench:
                 (Question(text, metadata={"tenth": str(number % 10)}), Way.DOCUMENTS, filtered),
             ):
                 ask = self._index.nearest
-                exact = list(await ask(corpus.tenant, model, vector, question, effort, way=exactly))[:K]
-                given = list(await ask(corpus.tenant, model, vector, question, effort))[:K]
+                library = await self._index.library(corpus.tenant, question)
+                exact = list(await ask(corpus.tenant, library, vector, question, effort, way=exactly))[:K]
+                given = list(await ask(corpus.tenant, library, vector, question, effort))[:K]
                 if exact:
                     found.append(len(set(exact) & set(given)) / len(exact))
         times = []

@@ -105,7 +105,8 @@ class Library:
         embedded = await self._embedder.embed(self._tenant, [text], purpose=Purpose.QUERY)
         question = Question(text)
         vector = embedded.items[0].vector
-        vectors = await self._index.nearest(self._tenant, self._model, vector, question, EFFORT)
+        library = await self._index.library(self._tenant)
+        vectors = await self._index.nearest(self._tenant, library, vector, question, EFFORT)
         words = await self._index.matching(self._tenant, text, question, EFFORT)
         return Halves(words, vectors, fused([Ranking(vectors), Ranking(words)]))
 

@@ -14,6 +14,7 @@ WRITABLE = (
     "files",
     *("users", "invitations", "sessions", "signing_keys"),
     *("budgets", "spent", "reservations", "charges", "usage_days"),
+    "kept_requests",
 )
 READABLE = (
     *("tenants", "checkpoint_migrations", "alembic_version", "embedding_models", "word_counts"),
@@ -24,10 +25,13 @@ CHANGEABLE = ("api_keys",)
 CALLABLE = (
     *("prune_run_logs", "resumed_runs", "prune_tool_calls", "ensure_embedding_model", "documents_to_clear"),
     *("prune_embedding_cache", "prune_search_outcomes", "match_words", "delete_chunks"),
+    *("library_to_search", "documents_to_search", "nearest_passages", "nearest_by_index", "matching_passages"),
+    "found_passages",
     *("claim_files", "hold_files", "find_api_key", "note_api_key_uses", "renew_api_key_mac"),
     *("append_audit_entry", "add_tenant"),
     *("lock_spending", "budgets_of", "add_to_spent", "reserve_spending", "free_reservations", "settle_spending"),
     *("hold_reservations", "left_reservations"),
+    *("claim_request", "hold_requests", "prune_requests"),
 )
 
 

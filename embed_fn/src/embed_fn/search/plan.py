@@ -33,13 +33,13 @@ class Way(Enum):
 class Selection:
     """chunks: passages of ready documents that the search is about. hidden: passages of documents that are not ready.
 
-    numbers: the documents that it is about; None: all of the tenant's. indexed: vectors of all tenants in the index,
-    about. candidates: passages wanted.
+    is_filtered: whether it is about certain documents, and not all of the tenant's. indexed: vectors of all tenants in
+    the index, about. candidates: passages wanted.
     """
 
     chunks: int
     hidden: int
-    numbers: list[int] | None = None
+    is_filtered: bool = False
     indexed: float = 0
     candidates: int = 60
 
@@ -56,6 +56,6 @@ def way_for(selection: Selection) -> Way:
         passed = selection.candidates * max(selection.indexed / selection.chunks, 1)
         if selection.chunks * _COMPARE_US > passed * _WALK_US:
             return Way.INDEX
-    if selection.numbers is not None or selection.hidden > max(COMPARED // 4, selection.chunks):
+    if selection.is_filtered or selection.hidden > max(COMPARED // 4, selection.chunks):
         return Way.DOCUMENTS
     return Way.ALL

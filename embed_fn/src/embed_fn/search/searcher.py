@@ -53,7 +53,8 @@ class Searcher:
         question = replace(question, text=storable(question.text))
         began = asyncio.get_running_loop().time()
         promised = Mode.BALANCED if question.mode is Mode.AUTO else question.mode
-        library = await self._index.library(tenant, timeout_s=min(EFFORTS[promised].time_s, READ_S))
+        time_s = min(EFFORTS[promised].time_s, READ_S)
+        library = await self._index.library(tenant, question, timeout_s=time_s)
         score = complexity(question.text)
         mode = chosen(question.mode, score, library.thresholds)
         if library.model is None or library.chunks == 0:
@@ -128,16 +129,15 @@ class _Work:
         return self._nearest(text), self._index.matching(self._tenant, text, self._question, self._effort)
 
     async def _nearest(self, text: str) -> dict[int, float]:
-        model = self._library.model
+        library = self._library
         for _ in range(3):
-            assert model is not None
-            vector = await self._vector(model, text)
+            if library.model is None:
+                return {}
+            vector = await self._vector(library.model, text)
             try:
-                return await self._index.nearest(self._tenant, model, vector, self._question, self._effort)
+                return await self._index.nearest(self._tenant, library, vector, self._question, self._effort)
             except ModelChangedError:
-                model = (await self._index.library(self._tenant)).model
-                if model is None:
-                    return {}
+                library = await self._index.library(self._tenant, self._question)
         raise errors.conflict("The embedding model keeps changing.")
 
     async def _vector(self, model: Model, text: str) -> Any:

@@ -1,6 +1,6 @@
 """Transactions of one tenant, each with a limit of time."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from dormouse_runtime.errors import DormouseError
@@ -8,7 +8,10 @@ from dormouse_runtime.errors import DormouseError
 from embed_fn.postgres import Postgres
 
 if TYPE_CHECKING:
+    from typing import LiteralString
+
     from dormouse_runtime.postgres import Connection, Database
+    from psycopg.rows import DictRow
 
 T = TypeVar("T")
 READ_S: Final = 3.0
@@ -23,21 +26,18 @@ class Transactions:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def run(
-        self,
-        tenant: str,
-        work: "Callable[[Connection], Awaitable[T]]",
-        *,
-        timeout_s: float = READ_S,
-        reading: bool = False,
-    ) -> T:
-        """What `work` returns, committed. reading: all its statements see the state of the first, and those whose rows
-        it does not wait for travel together; it must not ask how many rows a statement has changed.
-
-        Errors: DATABASE_UNAVAILABLE.
-        """
+    async def run(self, tenant: str, work: "Callable[[Connection], Awaitable[T]]", *, timeout_s: float = READ_S) -> T:
+        """What `work` returns, committed. Errors: DATABASE_UNAVAILABLE."""
         database = await self._postgres.database()
-        return await database.answer((_reading if reading else _writing)(database, tenant, work), timeout_s)
+        return await database.answer(_of_tenant(database, tenant, work), timeout_s)
+
+    async def ask(
+        self, statement: "LiteralString", values: Mapping[str, object], *, timeout_s: float = READ_S
+    ) -> "Sequence[DictRow]":
+        """The rows of one statement, which is a transaction: it calls a function that is told the tenant. Half as much
+        work for both ends as `run`. Errors: DATABASE_UNAVAILABLE."""
+        database = await self._postgres.database()
+        return await database.answer(_one(database, statement, values), timeout_s)
 
     async def run_for_all(self, work: "Callable[[Connection], Awaitable[T]]") -> T:
         """The same without a tenant, for the functions that work over all."""
@@ -52,17 +52,15 @@ def database_errors() -> tuple[type[Exception], ...]:
     return DormouseError, Error
 
 
-async def _writing(database: "Database", tenant: str, work: "Callable[[Connection], Awaitable[T]]") -> T:
+async def _of_tenant(database: "Database", tenant: str, work: "Callable[[Connection], Awaitable[T]]") -> T:
     async with database.pool.connection() as connection, connection.transaction():
         await connection.execute(_TENANT, (tenant,))
         return await work(connection)
 
 
-async def _reading(database: "Database", tenant: str, work: "Callable[[Connection], Awaitable[T]]") -> T:
-    async with database.pool.connection() as connection, connection.pipeline(), connection.transaction():
-        await connection.execute("set transaction isolation level repeatable read read only")
-        await connection.execute(_TENANT, (tenant,))
-        return await work(connection)
+async def _one(database: "Database", statement: "LiteralString", values: Mapping[str, object]) -> "Sequence[DictRow]":
+    async with database.pool.connection() as connection:
+        return await (await connection.execute(statement, values, binary=True)).fetchall()
 
 
 async def _outside(database: "Database", work: "Callable[[Connection], Awaitable[T]]") -> T:

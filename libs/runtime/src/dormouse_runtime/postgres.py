@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 from collections.abc import Coroutine
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
@@ -36,6 +37,14 @@ CONNECTION_OPTIONS: Final[dict[str, Any]] = {
 }
 
 
+async def _check(connection: Connection) -> None:
+    """Asks the server only where something has come over an idle connection: that it has ended, as a rule."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
+
+
 class Database:
     """The pool of one purpose. Whoever opens it closes it."""
 
@@ -58,7 +67,7 @@ class Database:
             # Attempts to connect are given up soon and made anew by the next call: healing waits for no back-off.
             reconnect_timeout=_CONNECT_S,
             # Without this a restarted database fails one call for each connection from before.
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             kwargs=CONNECTION_OPTIONS,
             name=name,
             open=False,
