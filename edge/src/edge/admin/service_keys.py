@@ -11,6 +11,7 @@ from dormouse_runtime.keys import generate_key, replace_file, write_key_pair
 
 from edge.audit.entry import PLATFORM
 
+from . import cluster_keys
 from .database import note, platform_transaction
 from .errors import AdminError
 from .output import Output
@@ -26,6 +27,7 @@ _HELP: Final = {
     "generate": "make a key pair for an internal service: FILE and FILE.public",
     "register": "trust an internal service's public key, within limits",
     "unregister": "trust an internal service, or one key of it, no more",
+    "cluster": "in a pod: make the Secret with the platform's keys, or take the next step of its rotation",
 }
 
 
@@ -34,7 +36,7 @@ def add_commands(parser: argparse.ArgumentParser, environ: Mapping[str, str]) ->
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     added = {name: commands.add_parser(name, help=text) for name, text in _HELP.items()}
     for name, command in added.items():
-        if name != "generate":
+        if name not in ("generate", "cluster"):
             command.add_argument(
                 "--trusted", metavar="FILE", default=environ.get(TRUSTED, ""), help=f"trusted keys; else {TRUSTED}"
             )
@@ -60,6 +62,7 @@ def add_commands(parser: argparse.ArgumentParser, environ: Mapping[str, str]) ->
     tenants = register.add_mutually_exclusive_group(required=True)
     tenants.add_argument("--tenant", action="append", help="a tenant that it may speak for; repeatable")
     tenants.add_argument("--all-tenants", action="store_true", help="it may speak for every tenant")
+    cluster_keys.add_arguments(added["cluster"], environ)
     added["unregister"].add_argument("name")
     added["unregister"].add_argument("--key", default="", help="only this key of it")
 
@@ -177,4 +180,5 @@ _COMMANDS: Final = {
     "generate": _generate,
     "register": _register,
     "unregister": _unregister,
+    "cluster": cluster_keys.run,
 }
