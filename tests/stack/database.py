@@ -84,18 +84,27 @@ class Database:
         await self.server.stop(timeout=3)
         await clear_after_crash(self.server.folder)
 
-    async def tenant(self, name: str = "Test") -> Tenant:
+    async def tenant(self, name: str = "Test", *, plan: str = "unlimited") -> Tenant:
         """Add a tenant with a random id and an API key."""
-        tenant = Tenant(f"t-{secrets.token_hex(8)}", f"u-{secrets.token_hex(4)}", make_api_key())
-        mac = hmac.digest(self._credentials.pepper.read_bytes().split()[0], tenant.api_key.encode(), hashlib.sha256)
+        tenant_id = f"t-{secrets.token_hex(8)}"
         async with await psycopg.AsyncConnection.connect(self.owner_url) as connection:
-            await connection.execute("select set_config('dormouse.tenant', %s, true)", [tenant.id])
-            await connection.execute(
-                "insert into tenants (id, name, plan) values (%s, %s, 'unlimited')", [tenant.id, name]
-            )
-            await connection.execute(
-                "insert into api_keys (id, tenant_id, user_id, name, prefix, mac, role)"
-                " values (%s, %s, %s, 'test', %s, %s, 'admin')",
-                [f"key_{secrets.token_hex(12)}", tenant.id, tenant.user, tenant.api_key[:16], mac],
-            )
+            await connection.execute("select set_config('dormouse.tenant', %s, true)", [tenant_id])
+            row = [tenant_id, name, plan]
+            await connection.execute("insert into tenants (id, name, plan) values (%s, %s, %s)", row)
+        (tenant,) = await self.keys(tenant_id, f"u-{secrets.token_hex(4)}", 1)
         return tenant
+
+    async def keys(self, tenant_id: str, user: str, count: int) -> list[Tenant]:
+        """Add API keys for a user of a tenant, who need not be there."""
+        tenants = [Tenant(tenant_id, user, make_api_key()) for _ in range(count)]
+        pepper = self._credentials.pepper.read_bytes().split()[0]
+        async with await psycopg.AsyncConnection.connect(self.owner_url) as connection:
+            await connection.execute("select set_config('dormouse.tenant', %s, true)", [tenant_id])
+            for tenant in tenants:
+                mac = hmac.digest(pepper, tenant.api_key.encode(), hashlib.sha256)
+                await connection.execute(
+                    "insert into api_keys (id, tenant_id, user_id, name, prefix, mac, role)"
+                    " values (%s, %s, %s, 'test', %s, %s, 'admin')",
+                    [f"key_{secrets.token_hex(12)}", tenant_id, user, tenant.api_key[:16], mac],
+                )
+        return tenants

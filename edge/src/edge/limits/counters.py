@@ -183,6 +183,7 @@ class Counters:
     def _go_alone(self, error: BaseException) -> None:
         if not self._is_away:
             self._is_away = True
+            self._local.go_alone()
             metrics.SHARED.set(0)
             _log.warning("redis is away: each replica keeps its share of the limits", extra={"cause": repr(error)})
 

@@ -52,11 +52,16 @@ class LocalShare:
     """Remembers what Redis said last, and decides by it when there is nothing else to decide by."""
 
     def __init__(self, peers: Peers, clock: Callable[[], int] = now_us) -> None:
-        self._peers = peers
+        self._ask_peers = peers
+        self._peers = (0, 1)
         self._clock = clock
         self._seen: dict[str, tuple[int, int, Window]] = {}  # key → when it is used up, when that was said
         self._own: dict[str, tuple[int, Window]] = {}  # key → when this replica's share is used up
         self._runs: dict[str, dict[str, bool]] = {}  # key of places → runs here; whether they surely hold one
+
+    def go_alone(self) -> None:
+        """Redis is away: until it is back and has been told everything, the share stays what it is now."""
+        self._peers = self._ask_peers()
 
     def note(self, windows: Sequence[Window], used_us: Sequence[int], asked_at: int) -> None:
         """Remembers Redis' answer to a question that was sent at `asked_at`."""
@@ -85,7 +90,7 @@ class LocalShare:
         self, windows: Sequence[Window], costs_us: Sequence[int], places: Sequence[Places] = (), run_id: str = ""
     ) -> Verdict:
         """Decides alone."""
-        now, peers = self._clock(), self._peers()
+        now, peers = self._clock(), self._peers
         used = [self._level(window, now) for window in windows]
         ahead, waits_us = [], []
         for window, cost, level in zip(windows, costs_us, used, strict=True):
@@ -103,7 +108,7 @@ class LocalShare:
 
     def correct(self, window: Window, delta_us: int) -> None:
         """What was taken turned out to be more (above 0) or less."""
-        now, share = self._clock(), share_of(window.rate.count, window.key, self._peers())
+        now, share = self._clock(), share_of(window.rate.count, window.key, self._peers)
         level = self._level(window, now) + (delta_us * window.rate.count // share if share else 0)
         self._own[window.key] = (now + max(0, level), window)
 
@@ -135,7 +140,7 @@ class LocalShare:
 
     def to_hand_back(self, most: int) -> list[Debt]:
         """Some windows of which Redis has to hear. None: it knows everything, and can be asked again."""
-        now, peers = self._clock(), self._peers()
+        now, peers = self._clock(), self._peers
         debts: list[Debt] = []
         for key, (until, window) in tuple(self._own.items()):
             known = self._seen.get(key)

@@ -20,7 +20,10 @@ class Clock:
 
 
 def replicas(count: int, clock: Clock) -> list[LocalShare]:
-    return [LocalShare(lambda number=number: (number, count), clock) for number in range(count)]  # type: ignore[misc]
+    shares = [LocalShare(lambda number=number: (number, count), clock) for number in range(count)]  # type: ignore[misc]
+    for share in shares:
+        share.go_alone()
+    return shares
 
 
 def admitted(shares: Sequence[LocalShare], window: Window, asks: int) -> int:
@@ -141,3 +144,16 @@ def test_memory_is_bounded() -> None:
     for number in range(60_000):
         share.note([Window(f"dm:limit:{{{number}}}:address", rate, "address")], [rate.increment_us], 10**12)
     assert len(share._seen) == 50_000
+
+
+def test_a_share_stays_what_it_is_until_redis_knows_of_everything() -> None:
+    """Replicas that Redis does not know of yet, once it is back, have had their shares all the same."""
+    peers = (1, 4)
+    share = LocalShare(lambda: peers, Clock())
+    share.go_alone()
+    window = Window("k", Rate(100, 3600), "key")
+    assert admitted([share], window, 5) == 5
+    peers = (0, 1)
+    share.begin_hand_back()
+    (debt,) = share.to_hand_back(10)
+    assert debt.taken_us == 5 * window.rate.increment_us
