@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ class Home:
         self.valkey = root / "valkey"
         self.files = root / "files"
         self.env = root / "env"
+        self.admin_env = root / "admin-env"
         self._state = root / "state.json"
         self._lock = root / "lock"
         self._locked: int | None = None
@@ -128,6 +130,11 @@ class Home:
     def write_env(self, url: str, api_key: str) -> None:
         """`.dormouse/env`: shell lines for whoever wants to talk to the platform."""
         write_private(self.env, f"DORMOUSE_URL={shlex.quote(url)}\nDORMOUSE_API_KEY={shlex.quote(api_key)}\n")
+
+    def write_admin_env(self, values: Mapping[str, str]) -> None:
+        """`.dormouse/admin-env`: shell lines for `dormouse admin`, which reaches everything."""
+        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
+        write_private(self.admin_env, "".join(lines))
 
 
 def record(name: str, pid: int, **values: Any) -> ProcessRecord:

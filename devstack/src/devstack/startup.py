@@ -113,6 +113,14 @@ class Startup:
         self._state.schema = await migrate(
             databases, self._credentials, self._state.schema, self._environ, self._home.logs, self._report
         )
+        self._home.write_admin_env(
+            {
+                "DORMOUSE_ADMIN_POSTGRES_URL": databases.owner_url,
+                "DORMOUSE_KEY_PEPPER": str(self._credentials.pepper),
+                "DORMOUSE_SERVICE_KEY": str(self._credentials.service_key),
+                "DORMOUSE_TRUSTED_KEYS": str(self._credentials.trusted_keys),
+            }
+        )
         return databases
 
     async def _start_valkey(self) -> str:
