@@ -16,15 +16,16 @@ from dormouse_runtime.leaks import LeakGuard
 KEY = "dm_live_" + "a1B2" * 12 + "x"
 SECRET_TEXTS = {
     "dormouse_key": KEY,
-    "jwt": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ1In0.c2lnbmF0dXJl",
-    "aws_key": "AKIAIOSFODNN7EXAMPLE",
+    "jwt": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ1In0.c2lnbmF0dXJl",  # pragma: allowlist secret - made up
+    "aws_key": "AKIAIOSFODNN7EXAMPLE",  # pragma: allowlist secret - made up
     "github_token": "ghp_" + "a1" * 18,
-    "slack_token": "xoxb-1234567890-abcdefghij",
+    "slack_token": "xoxb-1234567890-abcdefghij",  # pragma: allowlist secret - made up
     "api_key": "sk-proj-" + "Ab1" * 10,
     "stripe_key": "sk_live_" + "4eC39HqLyjWD" * 2,
     "bearer_token": "Bearer abcdef0123456789abcdef",
     "password": "password: hunter2hunter2",
-    "private_key": "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----",
+    "private_key": "-----BEGIN RSA PRIVATE KEY-----"  # pragma: allowlist secret - made up
+    "\nMIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----",
 }
 PERSONAL_TEXTS = {
     "email": "ann.lee+shop@mail.example.co.uk",
