@@ -30,6 +30,7 @@ TOKEN_TYPE: Final = "dormouse-service+jwt"  # noqa: S105 - the name of a format
 LEEWAY_S: Final = 5
 MAX_LIFETIME_S: Final = 15 * 60
 _TOKEN_LIMIT: Final = 8 * 1024
+_TENANT_LIMIT: Final = 128
 # A run's token is used for one call, rarely for two: few are worth their 1.2 KB.
 _CACHE_LIMIT: Final = 256
 
@@ -174,7 +175,10 @@ class TokenVerifier:
 
 def _identity_of(claims: Mapping[str, Any]) -> Identity:
     texts = [claims["tenant"], claims["sub"], claims.get("scope", ""), claims.get("run", ""), claims["iss"]]
-    if not all(isinstance(text, str) and text.isprintable() for text in texts) or not claims["tenant"]:
+    if (
+        not all(isinstance(text, str) and text.isprintable() for text in texts)
+        or not 0 < len(texts[0]) <= _TENANT_LIMIT
+    ):
         raise refused("its claims are malformed")
     tenant, user, scope, run_id, issuer = texts
     return Identity(tenant, user, frozenset(scope.split()), run_id, issuer)
