@@ -1,0 +1,128 @@
+{{/* Names, labels and what every container has in common. */}}
+
+{{- define "dormouse.fullname" -}}
+{{- $name := .Values.nameOverride | default .Release.Name -}}
+{{- if gt (len $name) 40 }}{{ fail "the release's name may have 40 characters; nameOverride can shorten it" }}{{ end -}}
+{{- $name -}}
+{{- end }}
+
+{{/* (dict "root" $ "component" "edge") */}}
+{{- define "dormouse.selector" -}}
+app.kubernetes.io/name: dormouse
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "dormouse.labels" -}}
+{{ include "dormouse.selector" . }}
+app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/part-of: dormouse
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end }}
+
+{{/* (dict "root" $ "part" "agent-fn") */}}
+{{- define "dormouse.image" -}}
+{{- with .root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
+dormouse-{{ .part }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+{{- end }}
+
+{{/* The "restricted" pod security standard; the image's own user. */}}
+{{- define "dormouse.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+capabilities: {drop: [ALL]}
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "dormouse.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "dormouse.keysSecret" -}}
+{{ .Values.keys.existingSecret | default (printf "%s-keys" (include "dormouse.fullname" .)) }}
+{{- end }}
+
+{{- define "dormouse.postgresSecret" -}}
+{{- if .Values.postgres.trial.enabled -}}
+{{ include "dormouse.fullname" . }}-postgres
+{{- else -}}
+{{ required "postgres.existingSecret names the Secret with the database's URLs (or set postgres.trial.enabled)" .Values.postgres.existingSecret }}
+{{- end -}}
+{{- end }}
+
+{{- define "dormouse.redisSecret" -}}
+{{- if .Values.redis.trial.enabled -}}
+{{ include "dormouse.fullname" . }}-redis
+{{- else -}}
+{{ required "redis.existingSecret names the Secret with Redis' URL (or set redis.trial.enabled)" .Values.redis.existingSecret }}
+{{- end -}}
+{{- end }}
+
+{{/* Where Ollama's protocol is spoken. */}}
+{{- define "dormouse.ollamaUrl" -}}
+{{- if .Values.modelServer.enabled -}}
+http://{{ include "dormouse.fullname" . }}-model-server:11434
+{{- else if .Values.ollama.enabled -}}
+http://{{ include "dormouse.fullname" . }}-ollama:11434
+{{- else -}}
+{{ required "ollama.url says where Ollama is, where this chart runs none" .Values.ollama.url }}
+{{- end -}}
+{{- end }}
+
+{{/* A function's address inside of the cluster: Knative's ingress wakes it. (dict "root" $ "name" "agent-fn") */}}
+{{- define "dormouse.functionTarget" -}}
+dns:///{{ include "dormouse.fullname" .root }}-{{ .name }}.{{ .root.Release.Namespace }}.svc.cluster.local:80
+{{- end }}
+
+{{- define "dormouse.postgresEnv" -}}
+- name: DORMOUSE_POSTGRES_URL
+  valueFrom: {secretKeyRef: {name: {{ include "dormouse.postgresSecret" . }}, key: {{ .Values.postgres.trial.enabled | ternary "url" .Values.postgres.urlKey }}}}
+{{- end }}
+
+{{- define "dormouse.telemetryEnv" -}}
+{{- with .Values.telemetry.endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Variables of a map, sorted by name. */}}
+{{- define "dormouse.env" -}}
+{{- range $name, $value := . }}
+- name: {{ $name }}
+  value: {{ $value | toString | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "dormouse.envFrom" -}}
+{{- $telemetry := .root.Values.telemetry.existingSecret }}
+{{- if or .own $telemetry }}
+envFrom:
+  {{- with .own }}{{ toYaml . | nindent 2 }}{{ end }}
+  {{- with $telemetry }}
+  - secretRef: {name: {{ . }}}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "dormouse.serviceAccount" -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "dormouse.fullname" .root }}-{{ .component }}
+  labels: {{- include "dormouse.labels" . | nindent 4 }}
+  {{- with .annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+# Nothing here speaks to the API server; workload identity brings tokens of its own.
+automountServiceAccountToken: false
+{{- end }}

@@ -1,0 +1,74 @@
+{{/* A function: (dict "root" $ "name" "agent-fn" "values" … "env" … "volumes" … "mounts" …), texts of YAML lists. */}}
+{{- define "dormouse.function" -}}
+{{- $root := .root }}
+{{- $values := mergeOverwrite (deepCopy $root.Values.functions.defaults) .values }}
+{{- $scope := dict "root" $root "component" .name "annotations" $values.serviceAccountAnnotations }}
+{{- $name := printf "%s-%s" (include "dormouse.fullname" $root) .name }}
+{{- if and $values.maxScale (lt (int $values.maxScale) (int $values.minScale)) }}{{ fail (printf "functions: maxScale of %s is below its minScale" .name) }}{{ end }}
+{{ include "dormouse.serviceAccount" $scope }}
+---
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- include "dormouse.labels" $scope | nindent 4 }}
+    networking.knative.dev/visibility: cluster-local
+spec:
+  template:
+    metadata:
+      labels: {{- include "dormouse.selector" $scope | nindent 8 }}
+      annotations:
+        autoscaling.knative.dev/min-scale: {{ $values.minScale | quote }}
+        autoscaling.knative.dev/max-scale: {{ $values.maxScale | quote }}
+        autoscaling.knative.dev/metric: concurrency
+        autoscaling.knative.dev/target-utilization-percentage: {{ $values.targetUtilization | quote }}
+        autoscaling.knative.dev/window: {{ $values.window | quote }}
+        autoscaling.knative.dev/scale-to-zero-pod-retention-period: {{ $values.retention | quote }}
+        # A new Secret or configuration means a new revision.
+        checksum/configuration: {{ toJson .configuration | sha256sum | trunc 16 | quote }}
+    spec:
+      serviceAccountName: {{ $name }}
+      {{- include "dormouse.pullSecrets" $root | nindent 6 }}
+      containerConcurrency: {{ $values.concurrency }}
+      timeoutSeconds: {{ $values.timeoutSeconds }}
+      containers:
+        - name: function
+          image: {{ include "dormouse.image" (dict "root" $root "part" .name) }}
+          imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+          securityContext: {{- include "dormouse.containerSecurity" $root | nindent 12 }}
+          ports:
+            - {name: h2c, containerPort: 8080}
+          readinessProbe:
+            grpc: {port: 8080}
+            periodSeconds: 1
+            failureThreshold: 60
+          livenessProbe:
+            grpc: {port: 8080}
+            periodSeconds: 10
+            timeoutSeconds: 5
+            failureThreshold: 6
+          resources: {{- toYaml $values.resources | nindent 12 }}
+          env:
+            {{- include "dormouse.postgresEnv" $root | nindent 12 }}
+            - {name: DORMOUSE_TRUSTED_KEYS, value: /etc/dormouse/trusted/trusted-keys.json}
+            {{- include "dormouse.telemetryEnv" $root | nindent 12 }}
+            {{- .env | nindent 12 }}
+            {{- include "dormouse.env" $values.env | nindent 12 }}
+          {{- include "dormouse.envFrom" (dict "root" $root "own" $values.envFrom) | nindent 10 }}
+          volumeMounts:
+            - {name: trusted, mountPath: /etc/dormouse/trusted, readOnly: true}
+            {{- with .mounts }}{{ . | nindent 12 }}{{ end }}
+      volumes:
+        - name: trusted
+          secret:
+            secretName: {{ include "dormouse.keysSecret" $root }}
+            items: [{key: trusted-keys.json, path: trusted-keys.json}]
+        {{- with .volumes }}{{ . | nindent 8 }}{{ end }}
+      {{- with $values.nodeSelector }}
+      nodeSelector: {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with $values.tolerations }}
+      tolerations: {{- toYaml . | nindent 8 }}
+      {{- end }}
+{{- end }}
