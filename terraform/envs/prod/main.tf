@@ -58,5 +58,14 @@ module "platform" {
     emails      = var.budget_emails
   }
 
+  drawn_secrets    = { for name, drawn in ephemeral.aws_secretsmanager_random_password.drawn : name => drawn.random_password }
   provided_secrets = var.provided_secrets
+}
+
+# Drawn at every run and stored only when an edition is new; never in the state.
+ephemeral "aws_secretsmanager_random_password" "drawn" {
+  for_each = toset(["redis-password", "postgres-application-password", "key-pepper"])
+
+  password_length     = 48
+  exclude_punctuation = true
 }

@@ -31,8 +31,10 @@ resource "aws_vpc" "this" {
 
 # The group that AWS makes lets its members talk to each other; taken over without rules it lets nobody.
 resource "aws_default_security_group" "closed" {
-  vpc_id = aws_vpc.this.id
-  tags   = merge(var.tags, { Name = "${var.name}-unused" })
+  vpc_id  = aws_vpc.this.id
+  ingress = []
+  egress  = []
+  tags    = merge(var.tags, { Name = "${var.name}-unused" })
 }
 
 resource "aws_subnet" "private" {

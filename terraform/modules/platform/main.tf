@@ -92,6 +92,7 @@ module "secrets" {
     # A new pepper makes every API key worthless: it has no edition to raise.
     key-pepper = { description = "Secret under which API keys are stored" }
   }
+  values   = var.drawn_secrets
   provided = { for name, description in var.provided_secrets : name => { description = description } }
 }
 

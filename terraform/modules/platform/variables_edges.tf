@@ -23,6 +23,12 @@ variable "budget" {
   })
 }
 
+variable "drawn_secrets" {
+  description = "A fresh value each for redis-password, postgres-application-password and key-pepper; only those of a new edition are stored."
+  type        = map(string)
+  ephemeral   = true
+}
+
 variable "secret_editions" {
   description = "Raise one to draw that secret anew at the next apply."
   type = object({

@@ -1,5 +1,5 @@
-# Secrets by name. Those that nobody has to know are drawn by AWS and stored without passing through Terraform's state;
-# of the others the place is made, and a person puts the value in.
+# Secrets by name. Those that nobody has to know come as ephemeral values, drawn by AWS in the environment's root: they are
+# stored without passing through Terraform's state. Of the others the place is made, and a person puts the value in.
 
 resource "aws_secretsmanager_secret" "this" {
   for_each = merge(var.generated, var.provided)
@@ -11,18 +11,10 @@ resource "aws_secretsmanager_secret" "this" {
   tags                    = var.tags
 }
 
-ephemeral "aws_secretsmanager_random_password" "this" {
-  for_each = var.generated
-
-  password_length = each.value.length
-  # They become parts of URLs, command lines and YAML.
-  exclude_punctuation = true
-}
-
 resource "aws_secretsmanager_secret_version" "generated" {
   for_each = var.generated
 
   secret_id                = aws_secretsmanager_secret.this[each.key].id
-  secret_string_wo         = ephemeral.aws_secretsmanager_random_password.this[each.key].random_password
+  secret_string_wo         = var.values[each.key]
   secret_string_wo_version = each.value.edition
 }

@@ -15,17 +15,23 @@ variable "kms_key_arn" {
 }
 
 variable "generated" {
-  description = "Secrets that are drawn: letters and digits. A higher edition draws a new one."
+  description = "Secrets that are drawn, each with a value in `values`. A higher edition stores the value of that day."
   type = map(object({
     description = string
-    length      = optional(number, 48)
     edition     = optional(number, 1)
   }))
   default = {}
+}
+
+variable "values" {
+  description = "A fresh value for each generated secret: 32 to 128 letters and digits, for they become parts of URLs and YAML. Used only when its edition is new."
+  type        = map(string)
+  ephemeral   = true
+  default     = {}
 
   validation {
-    condition     = alltrue([for secret in var.generated : secret.length >= 32 && secret.length <= 128])
-    error_message = "generated: length wants 32 to 128; ElastiCache takes no more, and less is not worth its name."
+    condition     = alltrue([for value in values(var.values) : can(regex("^[A-Za-z0-9]{32,128}$", value))])
+    error_message = "values wants 32 to 128 letters and digits for each secret; ElastiCache takes no more, and less is not worth its name."
   }
 }
 

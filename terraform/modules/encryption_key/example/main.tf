@@ -1,0 +1,6 @@
+module "key" {
+  source = "../"
+
+  name = "dormouse-dev"
+  tags = { environment = "dev" }
+}

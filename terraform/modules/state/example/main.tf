@@ -1,0 +1,5 @@
+module "state" {
+  source = "../"
+
+  bucket = "dormouse-terraform-123456789012"
+}

@@ -1,0 +1,16 @@
+# moto knows neither access entries nor add-ons.
+resource "aws_eks_access_entry" "this" {
+  for_each = {}
+}
+
+resource "aws_eks_access_policy_association" "this" {
+  for_each = {}
+}
+
+resource "aws_eks_addon" "this" {
+  for_each = {}
+}
+
+output "security_group_id" {
+  value = aws_security_group.nodes.id
+}
