@@ -23,6 +23,8 @@ from .deprecation import DEPRECATIONS, Deprecation, DeprecationMiddleware
 from .errors import ApiError, invalid_argument
 from .files import routes as file_routes
 from .files import schemas as file_schemas
+from .idempotency.claims import ReplayedAnswer
+from .idempotency.middleware import IdempotencyMiddleware
 from .identity import schemas as identity_schemas
 from .identity import session_routes, user_routes
 from .lifecycle import Lifecycle
@@ -134,6 +136,7 @@ def create_app(
     # No browser that holds a key loads code from elsewhere.
     docs_page.install(app)
     limits = {("POST", file_routes.PATH): settings.max_file_bytes + file_routes.FORM_BYTES}
+    app.add_middleware(IdempotencyMiddleware)  # added first: the innermost
     app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes, limits=limits)
     if settings.ip_requests_per_minute:
         app.add_middleware(AddressLimitMiddleware, trusted=settings.trusted_proxies)
@@ -154,6 +157,11 @@ def create_app(
 async def _api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     return error.response()
+
+
+async def _replayed_answer(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ReplayedAnswer)
+    return error.response
 
 
 async def _dormouse_error(request: Request, error: Exception) -> Response:
@@ -195,6 +203,7 @@ async def _parameter_error(request: Request, error: Exception) -> Response:
 _HANDLERS: dict[Any, Any] = {
     ApiError: _api_error,
     DormouseError: _dormouse_error,
+    ReplayedAnswer: _replayed_answer,
     HTTPException: _http_exception,
     RequestValidationError: _parameter_error,
 }

@@ -1,16 +1,19 @@
 """How every surface answers with a run: as a stream, or by waiting for its end."""
 
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 from dormouse.agent.v1.run_event_pb2 import RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
 from fastapi import Request
 
 from .auth.caller import EVERYTHING, Caller
 from .errors import ApiError
+from .idempotency.claims import claim_of
 from .ids import new_run_id
 from .lifecycle import ClientGoneError, ClientWatch, ServerClosingError
 from .request_context import context_of
@@ -22,23 +25,43 @@ from .sse import EventEncoder, EventStream
 async def start_run(request: Request, services: Services, caller: Caller, spec: RunSpec) -> str:
     """Starts a run and notes its id for the logs.
 
+    A request with an `Idempotency-Key` whose run goes on already, or has ended, gets that one; a run that is started
+    for such a request goes on when its client leaves, and can be found by the next.
     Raises what the policy and the engine raise, ApiError 429 where a budget or a limit is used up, and ApiError 503
     where the platform is.
     """
-    run_id = spec.run_id or new_run_id()
+    claim = claim_of(request.scope)
+    if claim is not None and claim.follows:
+        note_run(request, claim.run_id, spec.thread_id)
+        return claim.run_id
+    run_id = claim.run_id if claim is not None else spec.run_id or new_run_id()
+    if claim is not None:
+        spec = replace(spec, stored=True, on_disconnect=OnDisconnect.CONTINUE)
     spec = await services.policy.check(caller, replace(spec, run_id=run_id))
     await services.limits.admit_run(request, caller, run_id, spec)
     is_held = False
     try:
         is_held = await services.spending.reserve_run(caller, run_id, spec)
         await services.runs.start(replace(spec, key_id=caller.key_id))
-    except BaseException:
+    except BaseException as error:
         services.limits.abandon(request, run_id)
-        if is_held and run_id not in services.runs.here:
+        is_here = run_id in services.runs.here
+        if is_held and not is_here:
             services.spending.release(caller, run_id)
+        if claim is not None:
+            # A replica that was taken for dead may have started it after all.
+            claim.has_started = is_here or isinstance(error, psycopg.errors.UniqueViolation)
         raise
+    if claim is not None:
+        claim.has_started = True
     note_run(request, run_id, spec.thread_id)
     return run_id
+
+
+def time_of(request: Request) -> int:
+    """When the answer began, in Unix seconds; of one that is given again the same."""
+    claim = claim_of(request.scope)
+    return int(time.time() if claim is None else claim.created_at.timestamp())
 
 
 async def answer_run(

@@ -27,6 +27,7 @@ from .database import Database
 from .embed_client import EmbedClient
 from .files import Files, open_files
 from .health import Health
+from .idempotency.service import Idempotency, open_idempotency
 from .identity.passwords import Passwords
 from .identity.people import People
 from .lifecycle import Lifecycle
@@ -34,7 +35,7 @@ from .limits.admission import Limits, open_limits
 from .limits.run_queue import RunQueue
 from .mcp.endpoint import McpEndpoint
 from .openai.token_texts import TokenTexts
-from .policy import Policy
+from .policy.policy import Policy
 from .policy.tenant_rules import TenantRules
 from .runs import AgentClient, EngineSettings, RunEngine, open_engine
 from .settings import Settings
@@ -65,6 +66,7 @@ class Services:
     limits: Limits
     artifacts: ArtifactStore
     spending: Spending
+    idempotency: Idempotency
     health: Health
     audit: AuditLog
     policy: Policy
@@ -154,6 +156,9 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             open_engine(engine_settings, agent, database, artifacts, (spending.run_ended,), gate=limits)
         )
         await stack.enter_async_context(sweeping(spending, runs))
+        idempotency = await stack.enter_async_context(
+            open_idempotency(database, peppers, runs, lifecycle, owner=replica_id, lease_s=settings.lease_s)
+        )
         health = Health(
             database=database,
             agents=agents,
@@ -184,6 +189,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
                 limits=limits,
                 artifacts=artifacts,
                 spending=spending,
+                idempotency=idempotency,
                 health=health,
                 audit=audit,
                 policy=policy,

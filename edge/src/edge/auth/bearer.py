@@ -48,6 +48,7 @@ class BearerScheme(SecurityBase):
                 raise insufficient_scope(scope)
         route = getattr(request.scope.get("route"), "path", "")
         await services_of(request).limits.admit(request, caller, group_of(required.scopes, route, request.method))
+        await services_of(request).idempotency.begin(request, caller)
         return caller
 
 

@@ -12,6 +12,7 @@ from edge import untrusted
 from edge.auth.bearer import Requires
 from edge.auth.caller import Caller, Scope
 from edge.errors import ApiError, invalid_argument
+from edge.idempotency.claims import claim_of
 from edge.ids import FILE_PATTERN
 from edge.openapi import errors, event_stream, json_answer, ref
 from edge.request_context import context_of
@@ -86,6 +87,8 @@ async def upload_file(
         raise invalid_argument("The body ended before it was complete.") from None
     if not uploaded.already_existed:
         await services_of(request).audit.note(caller, "file.uploaded", uploaded.file.id, bytes=uploaded.file.size_bytes)
+    if (claim := claim_of(request.scope)) is not None:
+        claim.content = uploaded.fingerprint
     headers = {"location": f"{PATH}/{uploaded.file.id}"}
     if stream or "text/event-stream" in request.headers.get("accept", ""):
         return _progress(request, files, caller.tenant, uploaded.file.id, headers)

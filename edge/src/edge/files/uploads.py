@@ -14,7 +14,7 @@ from edge.auth.caller import Caller
 from edge.errors import ApiError, invalid_argument
 from edge.ids import new_file_id
 
-from .form import UploadForm, file_in
+from .form import UploadForm, file_in, form_fingerprint
 from .leases import Leases
 from .model import FileRecord, NewFile
 from .names import clean_name
@@ -38,6 +38,8 @@ class Uploaded:
     file: FileRecord
     already_existed: bool
     """The same content was there: nothing new was kept."""
+    fingerprint: bytes = b""
+    """Of the form."""
 
 
 class Uploads:
@@ -67,12 +69,13 @@ class Uploads:
         try:
             with self._leases.held(file_id, lambda: None):
                 size, sha256 = await self._store(caller.tenant, file_id, first, pieces)
+                fingerprint = form_fingerprint(form, sha256)
                 new = NewFile(clean_name(form.file_name or b""), _purpose(form), _metadata(form), size, sha256)
                 existing = await self._table.with_content(caller.tenant, sha256)
                 if existing is None:
                     kept = await self._table.complete_upload(caller.tenant, file_id, self._leases.owner, new)
                     if kept is not None:
-                        return Uploaded(kept, already_existed=False)
+                        return Uploaded(kept, already_existed=False, fingerprint=fingerprint)
                     existing = await self._table.with_content(caller.tenant, sha256)
                 if existing is None:
                     raise ApiError(409, "A file with the same content was deleted just now; send it again.")
@@ -80,7 +83,7 @@ class Uploads:
             await _in_spite_of_cancellation(self._forget(caller.tenant, file_id))
             raise
         await self._forget(caller.tenant, file_id)
-        return Uploaded(existing, already_existed=True)
+        return Uploaded(existing, already_existed=True, fingerprint=fingerprint)
 
     async def _store(self, tenant: str, file_id: str, first: bytes, pieces: AsyncIterator[bytes]) -> tuple[int, str]:
         """The number of bytes, and their hash in hex."""

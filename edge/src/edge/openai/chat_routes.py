@@ -1,6 +1,5 @@
 """`POST /v1/chat/completions`."""
 
-import time
 from typing import Annotated
 
 import orjson
@@ -12,7 +11,7 @@ from edge.lifecycle import ClientGoneError
 from edge.openapi import ErrorResponse, data_only, errors, event_stream, json_answer, json_body, json_text, ref
 from edge.request_body import read_json
 from edge.request_context import context_of
-from edge.run_answers import run_headers, start_run, stream_run, wait_for_run
+from edge.run_answers import run_headers, start_run, stream_run, time_of, wait_for_run
 from edge.run_wishes import limits_of, tools_of
 from edge.runs.model import RunSpec
 from edge.services import services_of
@@ -63,7 +62,7 @@ async def create_chat_completion(request: Request, caller: Annotated[Caller, Req
         request_id=context_of(request.scope).request_id,
     )
     run_id = await start_run(request, services, caller, spec)
-    completion_id, created = f"chatcmpl-{run_id.removeprefix('run_')}", int(time.time())
+    completion_id, created = f"chatcmpl-{run_id.removeprefix('run_')}", time_of(request)
     if body.stream:
         encoder = ChunkEncoder(
             completion_id=completion_id,
