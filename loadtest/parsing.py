@@ -27,7 +27,7 @@ PAGES = 300
 PDF_CPU_S = 3.0
 MEMORY_MB = 250
 _SAMPLE_S = 0.01
-_SENTENCE = "The pump of the second circuit starts when the level falls below the mark, and stops {} seconds later. "
+SENTENCE = "The pump of the second circuit starts when the level falls below the mark, and stops {} seconds later. "
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +113,13 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def _pdf(path: Path, _size: int) -> None:
-    pages = [
-        [f"# Chapter {page}", *(_SENTENCE.format(page * line)[:95] for line in range(45))] for page in range(PAGES)
-    ]
+    pages = [[f"# Chapter {page}", *(SENTENCE.format(page * line)[:95] for line in range(45))] for page in range(PAGES)]
     path.write_bytes(text_pdf(pages))
 
 
-def _lines(make: Callable[[int], str]) -> Callable[[Path, int], None]:
+def lines(make: Callable[[int], str]) -> Callable[[Path, int], None]:
+    """Writes a file of at most so many bytes, line by line as they are made of their numbers."""
+
     def write(path: Path, size: int) -> None:
         with path.open("w", encoding="utf-8") as file:
             for line in _up_to(size, make):
@@ -139,12 +139,10 @@ def _up_to(size: int, make: Callable[[int], str]) -> Iterator[str]:
 
 _FILES = {
     "300-pages.pdf": _pdf,
-    "prose.txt": _lines(lambda number: _SENTENCE.format(number) * 5 + "\n\n"),
-    "accents.txt": _lines(lambda number: ("Öl, größer als " + _SENTENCE.format(number)) * 5 + "\n\n"),
-    "table.csv": _lines(lambda number: f'{number},pump {number % 97},{number * 3.5},2026-11-20,"level, low"\n'),
-    "records.jsonl": _lines(
-        lambda number: f'{{"id": {number}, "part": "pump", "note": "{_SENTENCE.format(number)}"}}\n'
-    ),
+    "prose.txt": lines(lambda number: SENTENCE.format(number) * 5 + "\n\n"),
+    "accents.txt": lines(lambda number: ("Öl, größer als " + SENTENCE.format(number)) * 5 + "\n\n"),
+    "table.csv": lines(lambda number: f'{number},pump {number % 97},{number * 3.5},2026-11-20,"level, low"\n'),
+    "records.jsonl": lines(lambda number: f'{{"id": {number}, "part": "pump", "note": "{SENTENCE.format(number)}"}}\n'),
 }
 
 

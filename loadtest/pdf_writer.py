@@ -32,8 +32,11 @@ class PdfFile:
         return b"".join(parts)
 
 
-def text_pdf(pages: Sequence[Sequence[str]], *, packed: bool = True) -> bytes:
-    """A4 pages of lines in Helvetica, 10 points; a line that begins with "# " is a heading, in 16 points."""
+def text_pdf(pages: Sequence[Sequence[str]], *, packed: bool = True, pictures: Sequence[bytes] = ()) -> bytes:
+    """A4 pages of lines in Helvetica, 10 points; a line that begins with "# " is a heading, in 16 points.
+
+    pictures: grey ones of 8 bits and 100 columns, as they are, one a page from the first on.
+    """
     file = PdfFile()
     count = len(pages)
     kids = b" ".join(b"%d 0 R" % (4 + 2 * number) for number in range(count))
@@ -42,12 +45,16 @@ def text_pdf(pages: Sequence[Sequence[str]], *, packed: bool = True) -> bytes:
     file.add(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
     for number, lines in enumerate(pages):
         content = 5 + 2 * number
+        picture = b"/XObject << /P1 %d 0 R >> " % (4 + 2 * count + number) if number < len(pictures) else b""
         file.add(
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << /Font << /F1 3 0 R >> >> "
-            b"/Contents %d 0 R >>" % content
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Resources << /Font << /F1 3 0 R >> %b>> "
+            b"/Contents %d 0 R >>" % (picture, content)
         )
         data = _content(lines)
         file.add_stream(zlib.compress(data) if packed else data, b"/Filter /FlateDecode" if packed else b"")
+    for data in pictures[:count]:
+        form = b"/Type /XObject /Subtype /Image /ColorSpace /DeviceGray /BitsPerComponent 8 /Width 100 /Height %d"
+        file.add_stream(data, form % (len(data) // 100))
     return file.bytes()
 
 

@@ -20,6 +20,7 @@ from devstack.services import (
     Program,
     agent_fn_program,
     edge_program,
+    embed_fn_program,
     migrations_program,
     model_server_program,
     serving_addresses,
@@ -93,11 +94,11 @@ async def model_server_only(options: Mapping[str, float]) -> AsyncIterator[Stack
 
 @contextlib.asynccontextmanager
 async def whole_platform(
-    options: Mapping[str, float], *, tools: Tools | None = None, model: str = MODEL
+    options: Mapping[str, float], *, tools: Tools | None = None, documents: bool = False, model: str = MODEL
 ) -> AsyncIterator[Stack]:
     """The simulated model, Postgres, Valkey, agent_fn and one edge, ready to answer. Everything is gone afterwards.
 
-    With `tools` there is a tool_fn, too.
+    With `tools` there is a tool_fn, too; with `documents` an embed_fn, and a folder for files.
     """
     async with model_server_only(options) as stack:
         stack.model = model
@@ -111,6 +112,8 @@ async def whole_platform(
             stack.processes["valkey"] = valkey.process
             if tools is not None:
                 await stack.start("tool_fn", _tool_fn(stack, await tools(stack, postgres)))
+            if documents:
+                await stack.start("embed_fn", _embed_fn(stack))
             await stack.start("agent_fn", stack.agent_fn(ANY))
             await stack.start(
                 "edge",
@@ -124,12 +127,14 @@ async def whole_platform(
                     postgres_url=stack.postgres_url,
                     redis_url=valkey.url,
                     tool_target=stack.addresses.get("tool_fn", ""),
+                    embed_target=stack.addresses.get("embed_fn", ""),
+                    files=str(stack.folder / "files") if documents else "",
                 ),
             )
             await _ready(stack.addresses["edge"])
             yield stack
         finally:
-            for name in ("edge", "agent_fn", "tool_fn"):
+            for name in ("edge", "agent_fn", "embed_fn", "tool_fn"):
                 if name in stack.processes:
                     await stack.processes[name].stop()
             await asyncio.gather(valkey.stop(), postgres.stop())
@@ -167,6 +172,17 @@ def _tool_fn(stack: Stack, variables: Mapping[str, str]) -> Program:
         metrics_listen="",
         trusted_keys=stack.credentials.trusted_keys,
         postgres_url=stack.postgres_url,
+    )
+
+
+def _embed_fn(stack: Stack) -> Program:
+    return embed_fn_program(
+        stack.environ,
+        listen=ANY,
+        metrics_listen="",
+        trusted_keys=stack.credentials.trusted_keys,
+        postgres_url=stack.postgres_url,
+        ollama_host=f"http://{stack.addresses['model server']}",
     )
 
 

@@ -40,7 +40,6 @@ SHARES = (0.001, 0.01, 0.1, 0.889)
 MODEL = "benchmark"
 BATCH = 200
 WRITERS = 2
-SETTLED = 5
 K = 10
 
 
@@ -99,8 +98,8 @@ class Bench:
         self._searcher = Searcher(self._index, self._embedder, self._outcomes)
         self._indexed = 0
 
-    async def run(self, corpora: Sequence[Corpus]) -> None:
-        """Fills, builds, measures, prints."""
+    async def run(self, corpora: Sequence[Corpus], *, is_grown: bool) -> None:
+        """Fills, builds, measures, prints. is_grown: measures also an index that was filled as it is in use."""
         model = await self._models.ensure(MODEL, "1", DIMENSIONS)
         total = sum(corpus.chunks for corpus in corpora)
         cpu, began = self._cpu(), time.perf_counter()
@@ -109,17 +108,18 @@ class Bench:
         took, cpu = time.perf_counter() - began, self._cpu() - cpu
         print(f"stored {total:,} passages with their embeddings: {total / took:,.0f} a second by {WRITERS} writers,")
         print(f"  which took {cpu / total * 1000:.2f} ms of Postgres's CPU for each")
-        await self._settle(corpora)
         self._indexed = sum(corpus.chunks for corpus in corpora if corpus.chunks > COMPARED)
+        if is_grown:
+            await self._settle(corpora)
+            self._head("an index that grew in the background")
+            for corpus in corpora:
+                if corpus.chunks > COMPARED:
+                    await self._line(corpus)
         began = time.perf_counter()
         await self._build(model)
-        print(f"index built in {time.perf_counter() - began:.0f} s")
-        print("  tenant  passages        way  recall@10  filtered  p50 ms  p95 ms  CPU ms")
+        self._head(f"an index that was built at once, in {time.perf_counter() - began:.0f} s")
         for corpus in corpora:
-            line = await self._measure(corpus, model)
-            shares = f"{line.recall:10.3f} {line.filtered:9.3f}"
-            times = f"{line.p50_ms:7.1f} {line.p95_ms:7.1f} {line.cpu_ms:7.1f}"
-            print(f"{line.tenant:>8} {line.chunks:9,} {line.way:>10} {shares} {times}", flush=True)
+            await self._line(corpus)
 
     async def aclose(self) -> None:
         await self._outcomes.aclose()
@@ -150,13 +150,15 @@ class Bench:
                 writers.create_task(write())
 
     async def _settle(self, corpora: Sequence[Corpus]) -> None:
-        """What the background brings into the index, measured on a little; the rest is built at once."""
-        tenant = max(corpora, key=lambda corpus: corpus.chunks).tenant
-        began, brought = time.perf_counter(), 0
-        for _ in range(SETTLED):
-            brought += await self._settling.settle(tenant)
+        """Lets all vectors come into the index in the background, batch by batch."""
+        cpu, began, brought = self._cpu(), time.perf_counter(), 0
+        for corpus in corpora:
+            while settled := await self._settling.settle(corpus.tenant):
+                brought += settled
+        took, cpu = time.perf_counter() - began, self._cpu() - cpu
         if brought:
-            print(f"in the background {brought / (time.perf_counter() - began):,.0f} a second come into an empty index")
+            print(f"in the background {brought:,} vectors came into the index, {brought / took:,.0f} a second,")
+            print(f"  which took {cpu / brought * 1000:.2f} ms of Postgres's CPU for each", flush=True)
 
     async def _build(self, model: Model) -> None:
         async with await psycopg.AsyncConnection.connect(
@@ -176,7 +178,17 @@ class Bench:
             await connection.execute(f"alter index {index} owner to {OWNER}".encode())
             await connection.execute("vacuum analyze")
 
-    async def _measure(self, corpus: Corpus, model: Model) -> Line:
+    def _head(self, index: str) -> None:
+        print(f"{index}:")
+        print("  tenant  passages        way  recall@10  filtered  p50 ms  p95 ms  CPU ms", flush=True)
+
+    async def _line(self, corpus: Corpus) -> None:
+        line = await self._measure(corpus)
+        shares = f"{line.recall:10.3f} {line.filtered:9.3f}"
+        times = f"{line.p50_ms:7.1f} {line.p95_ms:7.1f} {line.cpu_ms:7.1f}"
+        print(f"{line.tenant:>8} {line.chunks:9,} {line.way:>10} {shares} {times}", flush=True)
+
+    async def _measure(self, corpus: Corpus) -> Line:
         asked = corpus.questions(self._questions)
         effort = EFFORTS[Mode.BALANCED]
         recall: list[float] = []
@@ -215,7 +227,7 @@ class Bench:
         return sum(sum(process.cpu_times()[:2]) for process in measured) + sum(server.cpu_times()[2:4])
 
 
-async def main(chunks: int, questions: int, minutes: float) -> int:
+async def main(chunks: int, questions: int, minutes: float, *, bulk: bool) -> int:
     try:
         async with asyncio.timeout(minutes * 60):
             for shares in (SHARES, (1.0,)):
@@ -228,7 +240,7 @@ async def main(chunks: int, questions: int, minutes: float) -> int:
                     connections = Connections(postgres.url(APPLICATION))
                     bench = Bench(postgres, connections, questions)
                     try:
-                        await bench.run(corpora)
+                        await bench.run(corpora, is_grown=shares is SHARES and not bulk)
                     finally:
                         await bench.aclose()
                         await connections.aclose()
@@ -244,5 +256,6 @@ if __name__ == "__main__":
     parser.add_argument("--chunks", type=int, default=100_000, help="passages of all tenants together (100,000)")
     parser.add_argument("--questions", type=int, default=200, help="for each tenant (200)")
     parser.add_argument("--minutes", type=float, default=60, help="the most it may take (60)")
+    parser.add_argument("--bulk", action="store_true", help="only with an index that is built at once, not a grown one")
     options = parser.parse_args()
-    sys.exit(asyncio.run(main(options.chunks, options.questions, options.minutes)))
+    sys.exit(asyncio.run(main(options.chunks, options.questions, options.minutes, bulk=options.bulk)))
