@@ -13,7 +13,10 @@ SANDBOX := tool_fn/src/tool_fn/sandbox/component/python.json
 SANDBOX_SOURCES := $(addprefix tool_fn/src/tool_fn/sandbox/,component.py engine.py build.py \
 	guest/interpreter.py guest/modules.py guest/python.wit)
 
-.PHONY: help up down status logs test check lint format types proto proto-check proto-release lock sandbox bench retrieval-eval transcripts images clean
+# What ships, and what runs it here.
+SOURCES := $(foreach part,edge agent_fn tool_fn embed_fn migrations devstack libs/runtime,$(part)/src)
+
+.PHONY: help up down status logs test check lint format types security audit proto proto-check proto-release lock sandbox bench retrieval-eval transcripts images clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,7 +51,7 @@ logs: $(VENV)/up.stamp ## Follow the logs of the running platform (NAME=edge for
 test: check $(SANDBOX) ## Run every check and test
 	@$(BIN)/python -m pytest
 
-check: lint types proto-check ## Run the static checks
+check: lint types proto-check security ## Run the static checks
 
 lint: $(VENV)/dev.stamp ## Check style: ruff and shellcheck
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
@@ -59,6 +62,23 @@ format: $(VENV)/dev.stamp ## Format the code
 
 types: $(VENV)/dev.stamp ## Check types: mypy --strict
 	@$(BIN)/mypy
+
+security: $(VENV)/dev.stamp ## Look for unsafe code, secrets, and dependencies that are not what is locked (offline)
+	@$(BIN)/bandit --quiet --recursive --severity-level medium --configfile pyproject.toml $(SOURCES)
+	@$(BIN)/python -m checks.secrets
+	@$(BIN)/python -m checks.dependencies && $(BIN)/uv pip check --quiet --python $(BIN)/python
+
+# In an environment of its own, so that what it needs is not taken for what we need.
+$(VENV)/audit.stamp: requirements/audit.txt $(VENV)/up.stamp
+	@$(BIN)/python -m venv --clear --without-pip $(VENV)/audit
+	@$(BIN)/uv pip install --quiet --require-hashes --python $(VENV)/audit/bin/python --requirements requirements/audit.txt
+	@touch $@
+
+audit: $(VENV)/audit.stamp ## Ask PyPI for known vulnerabilities of everything that is locked (needs the network)
+	@for list in dev up build sandbox model_server uv; do \
+		$(VENV)/audit/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes \
+			--requirement requirements/$$list.txt; \
+	done
 
 proto: $(VENV)/dev.stamp ## Generate libs/stubs from proto/
 	@BIN="$(BIN)" proto/generate.sh libs/stubs/src
