@@ -15,6 +15,7 @@ from agent_fn.generation import GenerationOptions, ToolDefinition
 from agent_fn.models.catalog import Overview
 from agent_fn.runs import RunRequest, ThreadRef
 from agent_fn.source_protos import source_from_proto, source_to_proto
+from agent_fn.sources import to_stored
 from agent_fn.threads.store import ThreadState
 
 _ROLES: Final[Mapping[message_pb2.Role.ValueType, Role]] = {
@@ -96,6 +97,8 @@ def _message(message: message_pb2.Message, default_id: str) -> Message:
         converted["name"] = message.name
     if message.reasoning:
         converted["reasoning"] = message.reasoning
+    if message.sources:
+        converted["sources"] = to_stored([source_from_proto(source) for source in message.sources])
     return converted
 
 

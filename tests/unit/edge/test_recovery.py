@@ -12,6 +12,7 @@ from dormouse.agent.v1.run_event_pb2 import (
     ToolCallStarted,
     ToolResult,
 )
+from dormouse.common.v1.source_pb2 import Source
 from edge.runs.recovery import LogAccount
 
 
@@ -103,3 +104,20 @@ def test_whoever_goes_on_after_a_run_reads_what_it_said_and_did() -> None:
     ]
     assert [call.id for call in messages[0].tool_calls] == ["c1", "c2", "c3"]
     assert [message.tool_call_id for message in messages[1:4]] == ["c1", "c2", "c3"]
+
+
+def test_the_passages_that_a_stopped_run_has_brought_stay_with_what_it_said() -> None:
+    def searched(call_id: str, label: str) -> RunEvent:
+        source = Source(label=label, document_id="file-a", chunk_id=f"a.{label}", text="Thirty days.")
+        return RunEvent(tool_result=ToolResult(tool_call_id=call_id, content=f"[{label}] …", sources=[source]))
+
+    account = account_of(
+        said("Let me see."), *called("c1"), searched("c1", "1"), *called("p1", ""), searched("p1", "2"),
+        *called("p2", ""), searched("p2", "3"), said("It is 30 days [1, 2]; and then", "m3"),
+    )  # fmt: skip
+    asking, result, answer = account.partial_messages()
+    assert not asking.sources
+    assert [source.label for source in result.sources] == ["1"]
+    assert [source.label for source in answer.sources] == ["2"], (
+        "what no message of the thread quotes, if cited"
+    )

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
+from agent_fn.citing.fences import shortened
 from agent_fn.conversation import Message, text_of
 
 _CHARACTERS_PER_TOKEN: Final = 3
 # Of the context, what the conversation may fill: the rest is for tools and the answer.
 _SHARE: Final = 0.7
 _KEPT: Final = 600
+_LEFT_OUT: Final = "[The rest of this result is left out: the conversation is too long for it.]"
 
 
 def fitted(messages: Sequence[Message], context_length: int) -> list[Message]:
@@ -40,8 +42,7 @@ def stripped(messages: Sequence[Message]) -> list[Message]:
 
 
 def _shortened(message: Message) -> Message:
-    text = text_of(message)
-    kept = f"{text[:_KEPT]}\n[The rest of this result is left out: the conversation is too long for it.]"
+    kept = shortened(text_of(message), _KEPT, _LEFT_OUT)
     return Message({**message, "content": [{"text": kept}]})
 
 

@@ -17,6 +17,7 @@ from agent_fn.agents.arguments import UnreadableError, read_arguments
 from agent_fn.agents.context import RunContext
 from agent_fn.agents.endings import HandingOff, Interrupted
 from agent_fn.agents.tool_set import OwnTool, ToolSet
+from agent_fn.citing.fences import shortened
 from agent_fn.citing.sources import shown
 from agent_fn.conversation import Message, ToolCall, tool_message
 from agent_fn.events import (
@@ -235,7 +236,8 @@ class _Turn:
 
     def _result(self, call: ToolCall, outcome: ToolOutcome) -> list[Event]:
         if len(outcome.content) > self._characters:
-            outcome = shown(outcome, _cut(outcome, self._characters))
+            note = f"[The result is cut here: it has {len(outcome.content):,} characters.]"
+            outcome = shown(outcome, shortened(outcome.content, self._characters, note))
         self._outcomes[call["id"]] = outcome
         self._context.sources.note(outcome)
         result = ToolResult(
@@ -284,19 +286,6 @@ def _repeated(earlier: ToolOutcome) -> ToolOutcome:
     note = "This is the result of the same call, which you have made before; it was not run again.\n\n"
     content = earlier.content if earlier.content.startswith(note) else note + earlier.content
     return ToolOutcome(content, earlier.is_error, earlier.outcome_unknown, sources=earlier.sources)
-
-
-def _cut(outcome: ToolOutcome, characters: int) -> str:
-    content = outcome.content
-    kept = content[:characters]
-    if outcome.sources and len(fence := _last_fence(content)) < characters:
-        # What is quoted ends where its tool says that it ends.
-        kept = f"{content[: characters - len(fence)]}\n{fence}"
-    return f"{kept}\n[The result is cut here: it has {len(content):,} characters.]"
-
-
-def _last_fence(content: str) -> str:
-    return next((line for line in reversed(content.splitlines()) if line.startswith("===")), "")
 
 
 def _attributes(call: ToolCall) -> dict[str, telemetry.Value]:

@@ -54,6 +54,11 @@ class Sources:
             if message["role"] == "user" and (text := text_of(message)):
                 self.other.setdefault(text)
 
+    def cited_in(self, text: str) -> list[Source]:
+        """The passages whose labels stand in the text."""
+        read = (label for found in labels.LABELS.finditer(text) for label in labels.read(found[1]))
+        return [source for label in dict.fromkeys(read) if (source := self._by_label.get(label)) is not None]
+
     def relabelled(self, outcome: ToolOutcome) -> ToolOutcome:
         """A new result with labels of the run in place of its own. What it quotes again keeps its label."""
         if not outcome.sources:

@@ -1,5 +1,6 @@
 """What a new attempt has to know of the attempts before it: an account of the log since the last checkpoint."""
 
+import re
 from collections.abc import Container
 from dataclasses import dataclass, field
 
@@ -7,6 +8,9 @@ from dormouse.agent.v1.agent_pb2 import RecoveredMessage, RecoveredToolResult, R
 from dormouse.agent.v1.message_pb2 import ContentPart, Message, Role, ToolCall
 from dormouse.agent.v1.run_event_pb2 import InterruptAnswer, RunEvent, ToolResult
 
+# As answers cite passages: [1], or [1, 2].
+_LABELS = re.compile(r"\[([0-9]{1,4}(?:[,;] ?[0-9]{1,4})*)\]")
+_NUMBER = re.compile(r"[0-9]+")
 _NOT_RUN = "This call was not carried out: the run was stopped before somebody approved it."
 _UNKNOWN = "The run was stopped while this call was under way. Whether it was carried out is not known."
 
@@ -115,6 +119,13 @@ class LogAccount:
         unapproved: ids of the calls that wait for a person. What a client was to run is left out: it has not been.
         """
         messages: list[Message] = []
+        # What calls have brought that belong to no message: nothing but the text that cites it tells of it later.
+        loose = [
+            source
+            for call in self._calls.values()
+            if not call.message_id and call.result is not None
+            for source in call.result.sources
+        ]
         for message_id, said in self._messages.items():
             calls = {
                 call_id: call
@@ -133,6 +144,8 @@ class LogAccount:
             )
             if text := "".join(said.text):
                 message.content.append(ContentPart(text=text))
+                cited = set(_NUMBER.findall(" ".join(_LABELS.findall(text))))
+                message.sources.extend(source for source in loose if source.label in cited)
             messages.append(message)
             for call_id, call in calls.items():
                 content = call.result.content if call.result else _NOT_RUN if call_id in unapproved else _UNKNOWN
@@ -142,6 +155,7 @@ class LogAccount:
                     role=Role.ROLE_TOOL,
                     tool_call_id=call_id,
                     content=[ContentPart(text=content)],
+                    sources=call.result.sources if call.result else (),
                 )
                 messages.append(result)
         return messages

@@ -34,6 +34,7 @@ from agent_fn.agents.tool_set import ToolSet, gather_tools
 from agent_fn.citing.citations import unsupported_sentences
 from agent_fn.conversation import Message, text_of
 from agent_fn.events import Event
+from agent_fn.sources import to_stored
 
 Phase = Literal["plan", "carry_out", "reason", "verify", "answer"]
 
@@ -225,7 +226,11 @@ async def answer(state: PlanState, runtime: Runtime[RunContext]) -> Command[Any]
         )
 
     reply = await prompts.asked_in_room(ask)
-    return Command(update={"messages": [reply.message], "finish_reason": reply.finish_reason.name}, goto=END)
+    message = reply.message
+    # The calls are no messages, so the thread has what they quoted only here.
+    if cited := run.context.sources.cited_in(text_of(message)):
+        message = Message({**message, "sources": to_stored(cited)})
+    return Command(update={"messages": [message], "finish_reason": reply.finish_reason.name}, goto=END)
 
 
 def _unsupported(run: _Run) -> list[str]:

@@ -22,25 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from dormouse.common.v1 import source_pb2 as dormouse_dot_common_dot_v1_dot_source__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x64ormouse/agent/v1/message.proto\x12\x11\x64ormouse.agent.v1\"\xd5\x01\n\x07Message\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04role\x18\x02 \x01(\x0e\x32\x17.dormouse.agent.v1.Role\x12/\n\x07\x63ontent\x18\x03 \x03(\x0b\x32\x1e.dormouse.agent.v1.ContentPart\x12/\n\ntool_calls\x18\x04 \x03(\x0b\x32\x1b.dormouse.agent.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x11\n\treasoning\x18\x07 \x01(\t\"P\n\x0b\x43ontentPart\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12)\n\x05image\x18\x02 \x01(\x0b\x32\x18.dormouse.agent.v1.ImageH\x00\x42\x06\n\x04part\")\n\x05Image\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"<\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\"O\n\nClientTool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1e\n\x16parameters_json_schema\x18\x03 \x01(\t*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x64ormouse/agent/v1/message.proto\x12\x11\x64ormouse.agent.v1\x1a\x1f\x64ormouse/common/v1/source.proto\"\x82\x02\n\x07Message\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04role\x18\x02 \x01(\x0e\x32\x17.dormouse.agent.v1.Role\x12/\n\x07\x63ontent\x18\x03 \x03(\x0b\x32\x1e.dormouse.agent.v1.ContentPart\x12/\n\ntool_calls\x18\x04 \x03(\x0b\x32\x1b.dormouse.agent.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x11\n\treasoning\x18\x07 \x01(\t\x12+\n\x07sources\x18\x08 \x03(\x0b\x32\x1a.dormouse.common.v1.Source\"P\n\x0b\x43ontentPart\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12)\n\x05image\x18\x02 \x01(\x0b\x32\x18.dormouse.agent.v1.ImageH\x00\x42\x06\n\x04part\")\n\x05Image\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"<\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x03 \x01(\t\"O\n\nClientTool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1e\n\x16parameters_json_schema\x18\x03 \x01(\t*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dormouse.agent.v1.message_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=538
-  _globals['_ROLE']._serialized_end=633
-  _globals['_MESSAGE']._serialized_start=55
-  _globals['_MESSAGE']._serialized_end=268
-  _globals['_CONTENTPART']._serialized_start=270
-  _globals['_CONTENTPART']._serialized_end=350
-  _globals['_IMAGE']._serialized_start=352
-  _globals['_IMAGE']._serialized_end=393
-  _globals['_TOOLCALL']._serialized_start=395
-  _globals['_TOOLCALL']._serialized_end=455
-  _globals['_CLIENTTOOL']._serialized_start=457
-  _globals['_CLIENTTOOL']._serialized_end=536
+  _globals['_ROLE']._serialized_start=616
+  _globals['_ROLE']._serialized_end=711
+  _globals['_MESSAGE']._serialized_start=88
+  _globals['_MESSAGE']._serialized_end=346
+  _globals['_CONTENTPART']._serialized_start=348
+  _globals['_CONTENTPART']._serialized_end=428
+  _globals['_IMAGE']._serialized_start=430
+  _globals['_IMAGE']._serialized_end=471
+  _globals['_TOOLCALL']._serialized_start=473
+  _globals['_TOOLCALL']._serialized_end=533
+  _globals['_CLIENTTOOL']._serialized_start=535
+  _globals['_CLIENTTOOL']._serialized_end=614
 # @@protoc_insertion_point(module_scope)
