@@ -25,8 +25,7 @@ module "platform" {
   }
 
   gpu_pool = {
-    on_demand = null
-    spot      = { min = 0, max = 1 }
+    spot = { min = 0, max = 1 }
   }
 
   postgres = {

@@ -82,10 +82,10 @@ variable "general_pool" {
   description = "Nodes for everything without a GPU."
   type = object({
     instance_types = optional(list(string), ["m7i.large", "m6i.large", "m7a.large", "m6a.large"])
-    on_demand      = optional(object({ min = number, max = number }), { min = 2, max = 6 })
+    on_demand      = optional(object({ min = number, max = number }))
     spot           = optional(object({ min = number, max = number }))
   })
-  default = {}
+  default = { on_demand = { min = 2, max = 6 } }
 
   validation {
     condition     = try(var.general_pool.on_demand.min, 0) + try(var.general_pool.spot.min, 0) >= 1
@@ -97,11 +97,11 @@ variable "gpu_pool" {
   description = "Nodes for Ollama, down to none while no model is asked."
   type = object({
     instance_types = optional(list(string), ["g6.xlarge", "g5.xlarge"])
-    on_demand      = optional(object({ min = number, max = number }), { min = 0, max = 2 })
+    on_demand      = optional(object({ min = number, max = number }))
     spot           = optional(object({ min = number, max = number }))
     disk_gb        = optional(number, 100)
   })
-  default = {}
+  default = { on_demand = { min = 0, max = 2 } }
 }
 
 variable "postgres" {

@@ -17,8 +17,7 @@ module "platform" {
   }
 
   gpu_pool = {
-    on_demand = null
-    spot      = { min = 0, max = 1 }
+    spot = { min = 0, max = 1 }
   }
 
   drawn_secrets = { for name, drawn in ephemeral.aws_secretsmanager_random_password.drawn : name => drawn.random_password }

@@ -42,6 +42,19 @@ run "the_gpu_pool_sleeps_and_says_what_pods_tolerate" {
   }
 }
 
+run "a_pool_bought_as_spot_alone" {
+  command = plan
+
+  variables {
+    gpu_pool = { spot = { min = 0, max = 1 } }
+  }
+
+  assert {
+    condition     = output.platform.pools.gpu.max_nodes == 1
+    error_message = "nodes are bought that nobody asked for"
+  }
+}
+
 run "the_output_names_secrets_and_holds_none" {
   command = plan
 
