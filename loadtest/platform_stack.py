@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import hmac
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -13,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from devstack.credentials import Credentials, load_or_make
+import psycopg
+from devstack.credentials import Credentials, load_or_make, make_api_key
 from devstack.postgres import APPLICATION, OWNER, Postgres
 from devstack.process import Process
 from devstack.services import (
@@ -43,6 +47,8 @@ class Stack:
     addresses: dict[str, str] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
     postgres_url: str = ""
+    owner_url: str = ""
+    redis_url: str = ""
     model: str = MODEL
     """What agents answer with where a request names no model."""
 
@@ -74,6 +80,43 @@ class Stack:
             default_model=self.model,
         )
 
+    def edge(self, *, files: str = "", **env: str) -> Program:
+        """The command that starts an edge, with these variables besides."""
+        return edge_program(
+            {**self.environ, **env},
+            listen=ANY,
+            metrics_listen="",
+            agent_target=self.addresses["agent_fn"],
+            service_key=self.credentials.service_key,
+            pepper=self.credentials.pepper,
+            postgres_url=self.postgres_url,
+            redis_url=self.redis_url,
+            tool_target=self.addresses.get("tool_fn", ""),
+            embed_target=self.addresses.get("embed_fn", ""),
+            files=files,
+        )
+
+    async def start_edge(self, name: str, **env: str) -> str:
+        """Start another edge and return its address once it is ready."""
+        address = await self.start(name, self.edge(**env))
+        await _ready(address)
+        return address
+
+    async def add_key(self, plan: str) -> str:
+        """Add a tenant with this plan, and return an API key of its own."""
+        tenant, key = f"t-{secrets.token_hex(8)}", make_api_key()
+        pepper = self.credentials.pepper.read_bytes().split()[0]
+        mac = hmac.digest(pepper, key.encode(), hashlib.sha256)
+        async with await psycopg.AsyncConnection.connect(self.owner_url) as connection:
+            await connection.execute("select set_config('dormouse.tenant', %s, true)", [tenant])
+            await connection.execute("insert into tenants (id, name, plan) values (%s, 'Load', %s)", [tenant, plan])
+            await connection.execute(
+                "insert into api_keys (id, tenant_id, user_id, name, prefix, mac, role)"
+                " values (%s, %s, 'u-load', 'load', %s, %s, 'admin')",
+                [f"key_{secrets.token_hex(12)}", tenant, key[:16], mac],
+            )
+        return key
+
 
 Tools = Callable[[Stack, Postgres], Awaitable[Mapping[str, str]]]
 """Prepares what tools need, once Postgres runs, and returns tool_fn's variables for it."""
@@ -94,11 +137,17 @@ async def model_server_only(options: Mapping[str, float]) -> AsyncIterator[Stack
 
 @contextlib.asynccontextmanager
 async def whole_platform(
-    options: Mapping[str, float], *, tools: Tools | None = None, documents: bool = False, model: str = MODEL
+    options: Mapping[str, float],
+    *,
+    tools: Tools | None = None,
+    documents: bool = False,
+    model: str = MODEL,
+    edge_env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stack]:
     """The simulated model, Postgres, Valkey, agent_fn and one edge, ready to answer. Everything is gone afterwards.
 
-    With `tools` there is a tool_fn, too; with `documents` an embed_fn, and a folder for files.
+    With `tools` there is a tool_fn, too; with `documents` an embed_fn, and a folder for files. `edge_env`: variables of
+    the edge.
     """
     async with model_server_only(options) as stack:
         stack.model = model
@@ -107,7 +156,8 @@ async def whole_platform(
         valkey = Valkey(stack.folder / "valkey", credentials.valkey_password, log=logs / "valkey.log")
         try:
             await asyncio.gather(postgres.start(), valkey.start())
-            stack.postgres_url = postgres.url(APPLICATION)
+            stack.postgres_url, stack.owner_url = postgres.url(APPLICATION), postgres.url(OWNER)
+            stack.redis_url = valkey.url
             await _migrate(stack, postgres.url(OWNER))
             stack.processes["valkey"] = valkey.process
             if tools is not None:
@@ -115,26 +165,13 @@ async def whole_platform(
             if documents:
                 await stack.start("embed_fn", _embed_fn(stack))
             await stack.start("agent_fn", stack.agent_fn(ANY))
-            await stack.start(
-                "edge",
-                edge_program(
-                    stack.environ,
-                    listen=ANY,
-                    metrics_listen="",
-                    agent_target=stack.addresses["agent_fn"],
-                    service_key=credentials.service_key,
-                    pepper=credentials.pepper,
-                    postgres_url=stack.postgres_url,
-                    redis_url=valkey.url,
-                    tool_target=stack.addresses.get("tool_fn", ""),
-                    embed_target=stack.addresses.get("embed_fn", ""),
-                    files=str(stack.folder / "files") if documents else "",
-                ),
-            )
+            files = str(stack.folder / "files") if documents else ""
+            await stack.start("edge", stack.edge(files=files, **(edge_env or {})))
             await _ready(stack.addresses["edge"])
             yield stack
         finally:
-            for name in ("edge", "agent_fn", "embed_fn", "tool_fn"):
+            edges = [name for name in stack.processes if "edge" in name]
+            for name in (*edges, "agent_fn", "embed_fn", "tool_fn"):
                 if name in stack.processes:
                     await stack.processes[name].stop()
             await asyncio.gather(valkey.stop(), postgres.stop())

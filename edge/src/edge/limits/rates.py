@@ -9,6 +9,7 @@ _UNITS: Final = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60
 _FORM: Final = re.compile(r"\s*(\d{1,12})\s*/\s*([a-z]+)\s*")
 _NAMES: Final = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
 _MICROSECONDS: Final = 1_000_000
+_COARSE_US: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,18 @@ class Rate:
     @property
     def increment_us(self) -> int:
         """What one of them uses up, in microseconds."""
-        return self.period_s * _MICROSECONDS // self.count
+        return self.cost_us(1)
 
     @property
     def capacity_us(self) -> int:
-        """What there is to be used up: room for exactly `count`."""
-        return self.count * self.increment_us
+        """What there is to be used up: room for exactly `count`, or where one is too little to be counted in whole
+        microseconds for a thousandth less."""
+        whole = self.period_s * _MICROSECONDS // self.count
+        return whole * self.count if whole >= _COARSE_US else self.period_s * _MICROSECONDS
 
     def cost_us(self, amount: int) -> int:
-        """What so many use up together."""
-        return -(-amount * self.period_s * _MICROSECONDS // self.count)
+        """What so many use up together, never less than that."""
+        return -(-amount * self.capacity_us // self.count)
 
     def __str__(self) -> str:
         return f"{self.count} per {_NAMES[self.period_s]}"

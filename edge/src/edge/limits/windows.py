@@ -22,7 +22,7 @@ class Window:
 
     def left(self, used_us: int) -> int:
         """How many can still be taken."""
-        return max(0, self.rate.capacity_us - used_us) // self.rate.increment_us
+        return max(0, self.rate.capacity_us - used_us) * self.rate.count // self.rate.capacity_us
 
     def wait_us(self, used_us: int, cost_us: int) -> int:
         """Microseconds until so much can be taken; 0: now."""

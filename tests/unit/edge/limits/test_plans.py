@@ -91,3 +91,10 @@ def test_a_wrong_file_is_refused_with_the_plan_and_the_field(tmp_path: Path, tex
 )
 def test_a_route_counts_as_what_it_costs(scope: Scope, route: str, method: str, group: Group) -> None:
     assert group_of([scope], route, method) is group
+
+
+@pytest.mark.parametrize("rate", [Rate(7, 1), Rate(13, 60), Rate(100_000, 60), Rate(1_000_000_000, 60), Rate(3, 86400)])
+def test_a_rate_has_room_for_as_many_as_it_says_and_no_more(rate: Rate) -> None:
+    assert rate.cost_us(rate.count) <= rate.capacity_us < rate.cost_us(rate.count + rate.count // 1000 + 1)
+    assert rate.increment_us >= 1
+    assert rate.capacity_us <= rate.period_s * 1_000_000
