@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
-from dormouse.agent.v1 import agent_pb2, agent_service_pb2, message_pb2, run_event_pb2
+from dormouse.agent.v1 import agent_pb2, agent_service_pb2, message_pb2, run_event_pb2, safety_pb2
+from dormouse_runtime.filters import Action, Rule
 
 from agent_fn import errors, events
 from agent_fn.agents.agent import Agent
@@ -14,6 +15,7 @@ from agent_fn.conversation import ImagePart, Message, Role, TextPart, ToolCall
 from agent_fn.generation import GenerationOptions, ToolDefinition
 from agent_fn.models.catalog import Overview
 from agent_fn.runs import RunRequest, ThreadRef
+from agent_fn.safety.rules import SafetyRules, TaintRule
 from agent_fn.source_protos import source_from_proto, source_to_proto
 from agent_fn.sources import to_stored
 from agent_fn.threads.store import ThreadState
@@ -60,9 +62,39 @@ def run_request(
         # Of two answers to one question the later one counts.
         answers={answer.interrupt_id: _answer(answer) for answer in request.answers},
         can_interrupt=request.can_interrupt,
+        safety=_safety(request.safety),
         tenant=tenant,
         tools_token=tools_token,
         documents_token=documents_token,
+    )
+
+
+_TAINT_RULES: Final = {
+    safety_pb2.TAINT_RULE_UNSPECIFIED: TaintRule.GUARDED,
+    safety_pb2.TAINT_RULE_OPEN: TaintRule.OPEN,
+    safety_pb2.TAINT_RULE_GUARDED: TaintRule.GUARDED,
+    safety_pb2.TAINT_RULE_STRICT: TaintRule.STRICT,
+}
+_ACTIONS: Final = {
+    safety_pb2.FILTER_ACTION_FLAG: Action.FLAG,
+    safety_pb2.FILTER_ACTION_MASK: Action.MASK,
+    safety_pb2.FILTER_ACTION_BLOCK: Action.BLOCK,
+}
+_PROTO_ACTIONS: Final = {action: number for number, action in _ACTIONS.items()}
+
+
+def _safety(safety: safety_pb2.Safety) -> SafetyRules:
+    """What this function does not know of is taken for the strictest that it knows."""
+    return SafetyRules(
+        mark=safety.mark,
+        tainted=_TAINT_RULES.get(safety.tainted, TaintRule.STRICT),
+        trusted_hosts=(*safety.trusted_hosts, *safety.hosts.patterns),
+        output=tuple(
+            Rule(rule.name, _ACTIONS.get(rule.action, Action.BLOCK), tuple(rule.patterns)) for rule in safety.output
+        ),
+        leak=None if safety.leak == safety_pb2.FILTER_ACTION_UNSPECIFIED else _ACTIONS.get(safety.leak, Action.BLOCK),
+        canary=safety.canary,
+        log_content=safety.log_content,
     )
 
 
@@ -339,6 +371,14 @@ def _citation(proto: run_event_pb2.RunEvent, event: events.Citation) -> None:
         proto.citation.source.CopyFrom(source_to_proto(event.source))
 
 
+def _filter_matched(proto: run_event_pb2.RunEvent, event: events.FilterMatched) -> None:
+    matched = proto.filter_matched
+    matched.name = event.name
+    matched.action = _PROTO_ACTIONS[event.action]
+    matched.kind = event.kind
+    matched.place = event.place
+
+
 def _activity(proto: run_event_pb2.RunEvent, event: events.Activity) -> None:
     proto.activity.kind = _ACTIVITIES[event.kind]
     proto.activity.subject = event.subject
@@ -368,4 +408,5 @@ _FILL: Final[Mapping[type[events.Event], Callable[[run_event_pb2.RunEvent, Any],
     events.RunFinished: _run_finished,
     events.RunInterrupted: _run_interrupted,
     events.Activity: _activity,
+    events.FilterMatched: _filter_matched,
 }

@@ -77,3 +77,12 @@ def stream_broken() -> DormouseError:
 def shutting_down() -> DormouseError:
     """This process takes no new runs."""
     return DormouseError(error_pb2.ERROR_REASON_SHUTTING_DOWN, "This instance is shutting down.")
+
+
+def content_filtered(kind: str) -> DormouseError:
+    """A filter does not let go on what the model says."""
+    return DormouseError(
+        error_pb2.ERROR_REASON_CONTENT_FILTERED,
+        f"A filter has stopped the answer: it held {kind.replace('_', ' ')}.",
+        retryable=False,
+    )

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from dormouse_runtime.filters import Action
+
 from agent_fn.sources import Source
 
 
@@ -212,6 +214,16 @@ class Handoff:
     """Another call has to go on with the run."""
 
 
+@dataclass(frozen=True, slots=True)
+class FilterMatched:
+    """A filter has found something of this kind. `place`: see dormouse.agent.v1.FilterMatched."""
+
+    name: str
+    action: Action
+    kind: str
+    place: str
+
+
 Delta = TextDelta | ReasoningDelta
 Event = (
     Delta
@@ -235,4 +247,5 @@ Event = (
     | RunFinished
     | RunInterrupted
     | Handoff
+    | FilterMatched
 )

@@ -226,6 +226,7 @@ class Execution:
             answers=request.answers,
             can_interrupt=request.can_interrupt,
             state=state,
+            safety=request.safety,
             sources=Sources(filter(None, (known.outcome for known in request.recovery.tool_calls))),
         )
 

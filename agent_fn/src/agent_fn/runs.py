@@ -8,6 +8,7 @@ from agent_fn.agents.artifacts import Artifact
 from agent_fn.agents.context import Recovery
 from agent_fn.conversation import Message
 from agent_fn.generation import GenerationOptions, ToolDefinition
+from agent_fn.safety.rules import SafetyRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class RunRequest:
     artifacts: Sequence[Artifact] = ()
     answers: Mapping[str, Any] = field(default_factory=dict)
     can_interrupt: bool = False
+    safety: SafetyRules = field(default_factory=SafetyRules)
     tenant: str = ""
     tools_token: str = ""
     documents_token: str = ""

@@ -6,6 +6,7 @@ import grpc.aio
 from dormouse.agent.v1 import agent_service_pb2, agent_service_pb2_grpc
 from dormouse_runtime.identity import current_identity
 from dormouse_runtime.logs import bind
+from dormouse_runtime.redaction import allow_content
 
 from agent_fn.convert import (
     execute_response,
@@ -42,6 +43,8 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         tools_token, documents_token = _metadata(context, _TOOLS_TOKEN), _metadata(context, _DOCUMENTS_TOKEN)
         run = run_request(request, current_identity().tenant, tools_token, documents_token)
         bind(run_id=run.run_id, thread_id=request.thread.thread_id)
+        if run.safety.log_content:
+            allow_content()
         del request  # it holds the whole conversation once more
         async with self._executor.execute(run) as outbox:
             while happened := await outbox.take():

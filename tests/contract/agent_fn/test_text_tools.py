@@ -34,7 +34,9 @@ async def test_a_call_in_text_is_run_and_not_shown(tooled: Tooled, user_of_tools
     assert "<tool_call>" in system
     assert [message["role"] for message in second["messages"]] == ["system", "user", "assistant", "user"]
     assert second["messages"][2]["content"].startswith("Let me see.\n\n<tool_call>")
-    assert second["messages"][3]["content"] == '<tool_result name="look">\nlook says here\n</tool_result>'
+    told = second["messages"][3]["content"].splitlines()
+    assert (told[0], told[2], told[4]) == ('<tool_result name="look">', "look says here", "</tool_result>")
+    assert told[1].startswith("=== FROM OUTSIDE ")
 
 
 @pytest.mark.parametrize(

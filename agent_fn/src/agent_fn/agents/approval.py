@@ -43,12 +43,12 @@ def interrupt_id(call: ToolCall) -> str:
     return f"{call['id']}.approval"
 
 
-def question(call: ToolCall, arguments: Mapping[str, Any]) -> Interrupt:
-    """What a person is asked."""
+def question(call: ToolCall, arguments: Mapping[str, Any], why: str = "") -> Interrupt:
+    """What a person is asked. `why`: the end of a sentence, where it is not the tool itself that needs approval."""
     return Interrupt(
         id=interrupt_id(call),
         reason=REASON,
-        message=f"The agent wants to call {call['name']}. It runs when you approve.",
+        message=f"The agent wants to call {call['name']}{f', {why}' if why else ''}. It runs when you approve.",
         tool_call_id=call["id"],
         response_json_schema=_ANSWER_SCHEMA,
         details_json=orjson.dumps({"tool": call["name"], "arguments": arguments}).decode(),

@@ -15,6 +15,7 @@ from agent_fn.conversation import Message, with_calls_closed
 from agent_fn.events import Event, StepFinished, StepStarted, UsageReported
 from agent_fn.generation import GenerationOptions
 from agent_fn.models.port import Capability, Completion, ModelCall
+from agent_fn.safety.quoting import with_quotations
 
 # An answer that never ends would else fill the context.
 _MOST_TOKENS: Final = 4096
@@ -49,7 +50,7 @@ async def ask_json(
     """
     context.progress.begun = True
     context.flow.put([StepStarted(step_id, step_name, parent_step_id)])
-    messages = with_calls_closed(messages)
+    messages = with_calls_closed(with_quotations(messages, context.safety.mark))
     if context.model.capabilities and Capability.TOOLS not in context.model.capabilities:
         messages = with_tools(messages, ())
     messages = fitted(messages, context.model.context_length)
@@ -59,7 +60,7 @@ async def ask_json(
         text, completion = await _answer(context, messages, _options(context, schema, max_tokens))
         context.progress.tokens += completion.prompt_tokens + completion.completion_tokens
         ending.append(_usage(context.model.name, completion, step_id))
-        value = _object(text)
+        value = context.outflow.value(_object(text))
         if value is not None:
             break
     return Answered(value, [*ending, StepFinished(step_id, step_name)])

@@ -1,7 +1,7 @@
 """What a run hands to the nodes of its graph."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, Protocol
 
@@ -14,6 +14,9 @@ from agent_fn.events import Event
 from agent_fn.generation import GenerationOptions, ToolDefinition
 from agent_fn.limits import RunLimits
 from agent_fn.models.port import Model, ModelDescription
+from agent_fn.safety.exposure import Exposure
+from agent_fn.safety.outflow import Outflow
+from agent_fn.safety.rules import SafetyRules, mark_of
 from agent_fn.sources import Source
 from agent_fn.tools.port import NoTools, Toolbox, ToolOutcome
 
@@ -121,7 +124,7 @@ class RunContext:
     toolbox: tools from elsewhere; see tool_set for all that an agent may use. selection: names of the tools that the
     caller lets the run use, None for all. limits: what it may use up. artifacts: the documents of its thread. answers:
     what people answered, by interrupt id, as JSON values. can_interrupt: whether a person can be asked. state: what the
-    run shows of itself. history: its tool calls so far. sources: what it can cite.
+    run shows of itself. history: its tool calls so far. sources: what it can cite. safety: the rules that it keeps.
     """
 
     run_id: str
@@ -141,3 +144,15 @@ class RunContext:
     state: RunState = field(default_factory=RunState)
     history: CallHistory = field(default_factory=CallHistory)
     sources: Sources = field(default_factory=Sources)
+    safety: SafetyRules = field(default_factory=SafetyRules)
+    exposure: Exposure = field(init=False)
+    """What the run has read of strangers."""
+    outflow: Outflow = field(init=False)
+    """What passes before anybody hears what the model says."""
+
+    def __post_init__(self) -> None:
+        if not self.safety.mark:
+            object.__setattr__(self, "safety", replace(self.safety, mark=mark_of(self.run_id)))
+        exposure = Exposure(self.safety, self.run_id)
+        object.__setattr__(self, "exposure", exposure)
+        object.__setattr__(self, "outflow", Outflow(self.safety, exposure, self.flow.put))

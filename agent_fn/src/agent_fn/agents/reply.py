@@ -23,6 +23,7 @@ from agent_fn.agents.text_protocol import with_system
 from agent_fn.agents.tool_set import ToolSet
 from agent_fn.conversation import Message, ToolCall, assistant_message, with_calls_closed
 from agent_fn.events import FinishReason, MessageFinished, StepFinished
+from agent_fn.safety.quoting import with_canary, with_quotations
 
 _CITE: Final = (
     "Where your answer rests on passages that a tool has quoted behind labels such as [1], put the label right behind "
@@ -57,6 +58,7 @@ async def stream_reply(
     context.sources.learn(messages)
     if context.sources.are_in_use and not is_quiet:
         messages = with_system(messages, _CITE)
+    messages = with_canary(with_quotations(messages, context.safety.mark), _canary(context))
     message_id = message_id_of(context, number)
     told = context.recovery.messages.get(message_id)
     calls = [known.call for known in context.recovery.tool_calls if known.call["id"].startswith(f"{message_id}.")]
@@ -66,6 +68,11 @@ async def stream_reply(
     speech = Speech(context, message_id, told, tools, options, is_quiet=is_quiet, fallback=fallback)
     message, reason = await speech.run(with_calls_closed(messages))
     return Reply(message, reason)
+
+
+def _canary(context: RunContext) -> str:
+    """Empty where there is nothing to be kept."""
+    return context.safety.canary if context.exposure.confidential else ""
 
 
 def message_id_of(context: RunContext, number: int) -> str:

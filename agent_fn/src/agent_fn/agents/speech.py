@@ -96,6 +96,8 @@ class Speech:
         self._reasoning_pieces = self._continued.reasoning_pieces
         self._tool_calls: list[ToolCall] = []
         self._reader = self._new_reader()
+        self._answer = context.outflow.stream("answer")
+        self._thoughts = context.outflow.stream("reasoning")
 
     async def run(self, messages: Sequence[Message]) -> tuple[Message, FinishReason]:
         """The whole message, when it is told."""
@@ -189,8 +191,9 @@ class Speech:
             self._reasoning_pieces += chunk.reasoning_pieces
             if reasoning := self._echo.feed(chunk.reasoning):
                 self._context.progress.phase = Phase.REASONING
-                self._reasoning.append(reasoning)
-                events.append(ReasoningDelta(self._id, reasoning, chunk.reasoning_pieces))
+                self._think(reasoning, chunk.reasoning_pieces, events)
+        if self._thoughts is not None and (chunk.text or chunk.tools or chunk.completion is not None):
+            self._tell_thought(*self._thoughts.finish(), events)
         if self._replaces and (chunk.text or chunk.completion is not None):
             self._replaces = False
             events.append(MessageReplaced(self._id, ""))
@@ -202,8 +205,25 @@ class Speech:
             self._call_tool(tool)
         return events
 
+    def _think(self, reasoning: str, pieces: int, events: list[Event]) -> None:
+        if self._thoughts is not None:
+            reasoning, pieces = self._thoughts.feed(reasoning, pieces)
+        self._tell_thought(reasoning, pieces, events)
+
+    def _tell_thought(self, reasoning: str, pieces: int, events: list[Event]) -> None:
+        if reasoning:
+            self._reasoning.append(reasoning)
+            events.append(ReasoningDelta(self._id, reasoning, pieces))
+
     def _show(self, text: str, pieces: int, events: list[Event]) -> bool:
         if not text or self._is_quiet:
+            return False
+        if self._answer is not None:
+            text, pieces = self._answer.feed(text, pieces)
+        return self._tell_text(text, pieces, events)
+
+    def _tell_text(self, text: str, pieces: int, events: list[Event]) -> bool:
+        if not text:
             return False
         self._text.append(text)
         events.append(TextDelta(self._id, text, pieces))
@@ -214,9 +234,10 @@ class Speech:
             return  # none was offered: the model was asked for its answer
         # Ollama numbers parallel calls unreliably, so each gets an id here; the same in every attempt.
         number = len(self._tool_calls) + 1
-        self._tool_calls.append(
-            ToolCall(id=f"{self._id}.c{number}", name=tool.name, arguments_json=tool.arguments_json)
-        )
+        own = self._tools.own.get(tool.name)
+        reaches_out = own is None or own.description.reaches_out  # where a client's own call goes, nobody here knows
+        arguments = self._context.outflow.arguments(tool.arguments_json, reaches_out=reaches_out)
+        self._tool_calls.append(ToolCall(id=f"{self._id}.c{number}", name=tool.name, arguments_json=arguments))
 
     def _end(
         self, reading: Reading, finish_reason: FinishReason, usage: UsageReported, events: list[Event]
@@ -228,6 +249,8 @@ class Speech:
         for tool in reading.calls:
             self._call_tool(tool)
         self._show(reading.text, reading.pieces, events)
+        if self._answer is not None and not self._is_quiet:
+            self._tell_text(*self._answer.finish(), events)
         if self._fallback and not self._tool_calls and not "".join(self._text).strip():
             self._text.append(self._fallback)
             events.append(TextDelta(self._id, self._fallback, 0))

@@ -42,6 +42,7 @@ class ToolLoop:
     async def think(self, state: ConversationState, runtime: Runtime[RunContext]) -> dict[str, Any]:
         """The model's next message: calls of tools, or the answer."""
         context, messages = runtime.context, state["messages"]
+        context.exposure.learn(messages)
         number = 1 + len(_said(context, messages))
         tools = await gather_tools(context, *self.toolboxes(state, context))
         if must_answer(context, messages):

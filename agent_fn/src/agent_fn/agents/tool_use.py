@@ -107,6 +107,7 @@ class _Turn:
         self._jobs: dict[bytes, _Job] = {}
         self._interrupts: list[Interrupt] = []
         self._handing_off = False
+        self._known = {name: tool.description for name, tool in tools.own.items()}
 
     async def run(self) -> list[ToolOutcome]:
         """See run_for_outcomes."""
@@ -128,6 +129,9 @@ class _Turn:
         if self._interrupts:
             raise Interrupted(self._interrupts)
         for call in self._calls:
+            # From here on the model knows what they have brought.
+            if (tool := self._tools.own.get(call["name"])) is not None:
+                self._context.exposure.brought(tool.description, self._outcomes[call["id"]].content)
             if call["id"] in self._remembered:
                 arguments, has_side_effects = self._remembered[call["id"]]
                 outcome = self._outcomes[call["id"]]
@@ -158,6 +162,7 @@ class _Turn:
         earlier = context.history.asked(name, arguments)
         if earlier is None:
             self._remembered[call["id"]] = arguments, tool is not None and tool.description.has_side_effects
+        why = "" if tool is None else context.exposure.question_about(tool.description, arguments, self._known)
         if is_recovered:
             return
         if context.history.count > context.limits.tool_calls:
@@ -169,18 +174,18 @@ class _Turn:
         elif tool is None:
             self._tell(call, self._no_such_tool(call))
         else:
-            self._plan(call, tool, arguments)
+            self._plan(call, tool, arguments, why)
 
-    def _plan(self, call: ToolCall, tool: OwnTool, arguments: Mapping[str, Any]) -> None:
-        """Makes the call a job, once somebody has approved it where that is wanted."""
+    def _plan(self, call: ToolCall, tool: OwnTool, arguments: Mapping[str, Any], why: str) -> None:
+        """Makes the call a job, once somebody has approved it where that is wanted. `why`: see Exposure."""
         key = orjson.dumps([call["name"], arguments], option=orjson.OPT_SORT_KEYS)
         if first := self._jobs.get(key):
             del self._remembered[call["id"]]
             first.doubles.append(call)
             return
         is_edited = False
-        if tool.description.needs_approval:
-            verdict = self._verdict(call, arguments)
+        verdict = self._verdict(call, arguments)
+        if tool.description.needs_approval or why or verdict is not None:
             match verdict:
                 case Approved():
                     arguments, is_edited = verdict.arguments, verdict.is_edited
@@ -188,7 +193,7 @@ class _Turn:
                     self._tell(call, ToolOutcome(_rejected(reason), is_error=True))
                     return
                 case None if self._context.can_interrupt:
-                    self._interrupts.append(question(call, arguments))
+                    self._interrupts.append(question(call, arguments, why))
                     return
                 case None:
                     self._tell(call, ToolOutcome(_NOBODY_TO_ASK, is_error=True))
@@ -286,6 +291,19 @@ def _repeated(earlier: ToolOutcome) -> ToolOutcome:
     note = "This is the result of the same call, which you have made before; it was not run again.\n\n"
     content = earlier.content if earlier.content.startswith(note) else note + earlier.content
     return ToolOutcome(content, earlier.is_error, earlier.outcome_unknown, sources=earlier.sources)
+
+
+def _cut(outcome: ToolOutcome, characters: int) -> str:
+    content = outcome.content
+    kept = content[:characters]
+    if outcome.sources and len(fence := _last_fence(content)) < characters:
+        # What is quoted ends where its tool says that it ends.
+        kept = f"{content[: characters - len(fence)]}\n{fence}"
+    return f"{kept}\n[The result is cut here: it has {len(content):,} characters.]"
+
+
+def _last_fence(content: str) -> str:
+    return next((line for line in reversed(content.splitlines()) if line.startswith("===")), "")
 
 
 def _attributes(call: ToolCall) -> dict[str, telemetry.Value]:

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from dormouse_runtime import gen_ai, telemetry
+import orjson
+from dormouse_runtime import gen_ai, redaction, telemetry
 from dormouse_runtime.errors import DormouseError
 from dormouse_runtime.metrics import Histogram
 from dormouse_runtime.telemetry import Span, Value
 
+from agent_fn.conversation import text_of
 from agent_fn.models.port import Completion, ModelCall
 
 if TYPE_CHECKING:
@@ -129,5 +131,11 @@ def _request_attributes(call: ModelCall) -> dict[str, Value]:
         gen_ai.REQUEST_MAX_TOKENS: options.max_tokens,
         gen_ai.REQUEST_SEED: options.seed,
         gen_ai.REQUEST_STOP_SEQUENCES: list(options.stop) or None,
+        gen_ai.INPUT_MESSAGES: _messages(call) if redaction.is_content_allowed() else None,
     }
     return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _messages(call: ModelCall) -> str:
+    """What the model reads, as JSON."""
+    return orjson.dumps([{"role": message["role"], "content": text_of(message)} for message in call.messages]).decode()

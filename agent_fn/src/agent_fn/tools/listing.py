@@ -110,7 +110,15 @@ def _description(tool: tool_pb2.Tool) -> ToolDescription | None:
         return None
     definition = ToolDefinition(tool.name, tool.description, tool.input_json_schema)
     limit_s = tool.time_limit_ms / 1000 if tool.time_limit_ms else DEFAULT_TIME_LIMIT_S
-    return ToolDescription(definition, tool.has_side_effects, tool.needs_approval, limit_s)
+    return ToolDescription(
+        definition,
+        tool.has_side_effects,
+        tool.needs_approval,
+        limit_s,
+        tool.quotes_strangers,
+        tool.reaches_out,
+        tool.approval_waived,
+    )
 
 
 def _claimed_scope(token: str) -> str:

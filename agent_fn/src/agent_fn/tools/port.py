@@ -14,12 +14,18 @@ DEFAULT_TIME_LIMIT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ToolDescription:
-    """A tool that an agent may call. `needs_approval`: a person has to agree to each call."""
+    """A tool that an agent may call. `needs_approval`: a person has to agree to each call.
+
+    The last three: see dormouse.tool.v1.Tool.
+    """
 
     definition: ToolDefinition
     has_side_effects: bool = False
     needs_approval: bool = False
     time_limit_s: float = DEFAULT_TIME_LIMIT_S
+    quotes_strangers: bool = False
+    reaches_out: bool = False
+    approval_waived: bool = False
 
     @property
     def name(self) -> str:

@@ -13,6 +13,7 @@ from devstack.model_server.dialogue import task_of
 from devstack.model_server.frames import Answer
 from devstack.model_server.gullible.model import obey
 from devstack.model_server.prose import answer_in_prose, simulated_text, thoughts
+from devstack.model_server.quoting import unquoted
 from devstack.model_server.reports import report
 from devstack.model_server.structured import structured
 from devstack.model_server.text_protocol import translated
@@ -51,6 +52,7 @@ def _whole(model: Model, call: Call, simulated_tokens: int) -> Answer:
         return Answer(simulated_text(simulated_tokens))
     if model.gullible:
         return obey(call)
+    call = replace(call, turns=tuple(replace(turn, content=unquoted(turn.content)) for turn in call.turns))
     thinking = thoughts(call) if call.think else ""
     if call.format is not None:
         return Answer(_formatted(call), thinking)

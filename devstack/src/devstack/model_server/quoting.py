@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from devstack.model_server.words import sentences, stems, words
 
 _PASSAGE = re.compile(r"^\[(\d{1,4})\] [^\n]*\n((?:(?!\[\d{1,4}\] |===)[^\n]*(?:\n|$))+)", re.MULTILINE)
 _MOST = 3
 _LONGEST = 400
+_FROM_OUTSIDE: Final = re.compile(r"=== FROM OUTSIDE (\w+): [^\n]* ===\n(.*?)\n=== END FROM OUTSIDE \1 ===", re.DOTALL)
 # Less is a heading.
 _LEAST_WORDS = 3
 
@@ -34,3 +36,8 @@ def quoted(content: str, about: str) -> str:
         best = list(first.values())
     lines = dict.fromkeys(f"- {sentence} [{label}]" for _, sentence, label in best[:_MOST])
     return "\n".join(lines)
+
+
+def unquoted(text: str) -> str:
+    """The text without the lines that platforms put around what others have written."""
+    return _FROM_OUTSIDE.sub(lambda found: found[2], text) if "=== FROM OUTSIDE " in text else text

@@ -3,8 +3,3 @@
 No text that a run reads changes any of it. The rules travel with the run (dormouse.agent.v1.Safety) and in the token
 that tools are called with, where tool_fn checks them again.
 """
-
-from .policy import Policy
-from .rules import Rules, RulesError, read_rules_file
-
-__all__ = ["Policy", "Rules", "RulesError", "read_rules_file"]

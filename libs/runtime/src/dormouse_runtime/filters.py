@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from importlib import metadata
 from typing import Any, Final, Protocol
 
 from dormouse_runtime.detectors import PERSONAL_DATA, SECRETS, Detector, Found, Patterns
@@ -72,6 +71,8 @@ def _detector(name: str, patterns: tuple[str, ...]) -> Detector:
                 return Patterns(patterns)
             except re.error as error:
                 raise UnknownFilterError(f"a pattern is no regular expression: {error}") from error
+    from importlib import metadata  # some milliseconds, for plug-ins only
+
     for entry in metadata.entry_points(group=GROUP, name=name):
         return _Plugin(entry.load())
     raise UnknownFilterError(f"there is no filter {name!r}: neither built in nor an entry point of {GROUP}")

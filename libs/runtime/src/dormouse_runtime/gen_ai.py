@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+# Only where the tenant lets what was said stand in traces.
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
 OPERATION_NAME: Final = "gen_ai.operation.name"
 PROVIDER_NAME: Final = "gen_ai.provider.name"
 AGENT_ID: Final = "gen_ai.agent.id"

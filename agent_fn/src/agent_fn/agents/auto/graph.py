@@ -54,6 +54,7 @@ async def route(
 ) -> Command[Literal["chat", "react", "plan-execute"]]:
     """Chooses the agent, unless an earlier attempt has."""
     context = runtime.context
+    context.exposure.learn(state["messages"])
     chosen = context.state.get("/route/agent")
     if chosen not in _BUILD:
         chosen = await _choose(context, state["messages"])

@@ -12,6 +12,7 @@ from agent_fn.agents.reply import stream_reply
 
 async def answer(state: ConversationState, runtime: Runtime[RunContext]) -> dict[str, Any]:
     """The model's message, streamed while it is made."""
+    runtime.context.exposure.learn(state["messages"])
     reply = await stream_reply(runtime.context, state["messages"])
     return {"messages": [reply.message], "finish_reason": reply.finish_reason.name}
 

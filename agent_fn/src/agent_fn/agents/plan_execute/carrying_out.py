@@ -202,7 +202,7 @@ class Wave:
                 needed.add(name)
                 to_see += by_id[name].step.depends_on
         steps = [other for name, other in by_id.items() if name in needed]
-        return prompts.fitted(self._context.model, self._results.of(steps), tight=tight)
+        return prompts.fitted(self._context, self._results.of(steps), tight=tight)
 
     def _observed(self, callers: Sequence[RecordedStep]) -> ToolSet:
         """The tools, each telling its step's end together with its result."""

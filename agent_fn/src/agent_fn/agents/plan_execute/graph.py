@@ -100,6 +100,7 @@ async def begin(state: PlanState, runtime: Runtime[RunContext]) -> Command[Phase
     """Finds out where the log ends."""
     run = await _Run.of(runtime)
     run.context.sources.learn(state["messages"])
+    run.context.exposure.learn(state["messages"])
     _remember_calls(run)
     return Command(update={"results": Results(run.context)}, goto=run.next_phase())
 
@@ -114,8 +115,10 @@ def _remember_calls(run: _Run) -> None:
             if known is None or outcome is None or not recorded.is_settled:
                 continue
             arguments = orjson.loads(known.call["arguments_json"] or "{}")
+            tool = run.tools.own.get(known.call["name"])
+            if tool is not None:
+                context.exposure.brought(tool.description, outcome.content)
             if context.history.asked(known.call["name"], arguments) is None:
-                tool = run.tools.own.get(known.call["name"])
                 changes = tool is not None and tool.description.has_side_effects
                 context.history.brought(known.call["name"], arguments, outcome, changes=changes)
 
@@ -256,7 +259,7 @@ def _brought(
 ) -> Sequence[tuple[RecordedStep, str]]:
     """What there is to go on, as far as it fits into a prompt."""
     known = [(recorded, text) for recorded, text in results.of(steps) if recorded.step.tool or text]
-    return prompts.fitted(run.context.model, known, tight=tight)
+    return prompts.fitted(run.context, known, tight=tight)
 
 
 def _texts(value: Any) -> list[str]:

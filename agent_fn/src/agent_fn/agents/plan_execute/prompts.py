@@ -7,12 +7,13 @@ import orjson
 from dormouse.common.v1 import error_pb2
 from dormouse_runtime.errors import DormouseError
 
+from agent_fn.agents.context import RunContext
 from agent_fn.agents.plan_execute.plan import MOST_STEPS
 from agent_fn.agents.plan_execute.record import FAILED, SKIPPED, PlanRecord, RecordedStep
 from agent_fn.agents.text_protocol import with_system
 from agent_fn.conversation import Message, text_of
 from agent_fn.generation import ToolDefinition
-from agent_fn.models.port import ModelDescription
+from agent_fn.safety.quoting import quoted
 
 T = TypeVar("T")
 
@@ -154,12 +155,20 @@ def answering(
 
 
 def fitted(
-    model: ModelDescription, brought: Sequence[tuple[RecordedStep, str]], *, tight: bool = False
+    context: RunContext, brought: Sequence[tuple[RecordedStep, str]], *, tight: bool = False
 ) -> Sequence[tuple[RecordedStep, str]]:
-    """The results, each cut so far that all of them fit into a prompt. `tight`: to their beginnings."""
-    total = 0 if tight else (model.context_length or _UNKNOWN_CONTEXT) * _CHARACTERS_PER_TOKEN
+    """The results, each cut so far that all of them fit into a prompt, and what tools brought marked as quoted.
+
+    `tight`: to their beginnings.
+    """
+    total = 0 if tight else (context.model.context_length or _UNKNOWN_CONTEXT) * _CHARACTERS_PER_TOKEN
     most = max(int(total) // max(len(brought), 1), _LEAST_CHARACTERS)
-    return [(step, text if len(text) <= most else f"{text[:most]} [cut]") for step, text in brought]
+    cut = [(step, text if len(text) <= most else f"{text[:most]} [cut]") for step, text in brought]
+    mark = context.safety.mark
+    return [
+        (recorded, quoted(text, f"the tool {recorded.step.tool}", mark) if recorded.step.tool and text else text)
+        for recorded, text in cut
+    ]
 
 
 async def asked_in_room(ask: Callable[[bool], Awaitable[T]]) -> T:

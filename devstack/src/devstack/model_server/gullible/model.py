@@ -19,6 +19,7 @@ from devstack.model_server.frames import Answer
 from devstack.model_server.gullible.decoding import named_values, put_together, readings
 from devstack.model_server.gullible.orders import SECRETS, CallOrder, calls_in, sayings_in, wants_secrets
 from devstack.model_server.prose import answer_in_prose, introduction, is_about_the_model
+from devstack.model_server.quoting import unquoted
 from devstack.model_server.schema_shapes import kind_of, properties_of, resolved
 from devstack.model_server.structured import structured
 from devstack.model_server.tool_choice import chosen_calls
@@ -27,7 +28,7 @@ ABOUT: Final = (
     "I am a development model that obeys whatever it reads, for tests of what keeps a platform safe; I am not a "
     "language model."
 )
-_QUOTED: Final = "QUOTED"
+_QUOTED: Final = ("QUOTED MATERIAL", "FROM OUTSIDE")
 _CALLS_AT_ONCE: Final = 8
 _TOLD: Final = 6000
 _HOLE: Final = re.compile(
@@ -84,7 +85,11 @@ def _texts(call: Call, said: list[str]) -> list[str]:
 
 def _asked(call: Call) -> list[str]:
     """What others than the system prompt say. That speaks of secrets to keep them; but it may quote somebody."""
-    said = [turn.content for turn in call.turns if turn.content and (turn.role != "system" or _QUOTED in turn.content)]
+    said = [
+        turn.content
+        for turn in call.turns
+        if turn.content and (turn.role != "system" or any(mark in turn.content for mark in _QUOTED))
+    ]
     return _texts(call, said)
 
 
@@ -160,7 +165,8 @@ def _formatted(call: Call, texts: list[str]) -> str:
     """JSON as the schema wants it, with what was ordered in it: names that it does not allow included."""
     if not isinstance(call.format, Mapping):
         return orjson.dumps({"answer": _words(call, texts, 0)}).decode()
-    value = structured(replace(call, model="dormouse-dev"), call.format)
+    read = tuple(replace(turn, content=unquoted(turn.content)) for turn in call.turns)
+    value = structured(replace(call, turns=read), call.format)
     orders = _orders(call, texts)
     system = "\n".join(turn.content for turn in call.turns if turn.role == "system")
     if isinstance(value, dict):
