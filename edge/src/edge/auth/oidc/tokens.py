@@ -12,7 +12,6 @@ import httpx2
 from dormouse_runtime.strict_jwt import LEEWAY_S, TokenRefusedError, Unverified, text_of, verify
 
 from edge.audit import Entry, append
-from edge.audit.entry import PLATFORM
 from edge.auth.believed import Believed
 from edge.auth.caller import Caller
 from edge.auth.scopes import OF_ROLE, Role
@@ -129,7 +128,7 @@ class OidcTokens:
             if issuer.unknown_tenant == "create":
                 row = await (await connection.execute("select add_tenant(%s) as is_new", (tenant,))).fetchone()
                 if row is not None and row["is_new"]:
-                    await append(connection, Entry(PLATFORM, f"issuer:{issuer.name}", "tenant.created", tenant))
+                    await append(connection, Entry(tenant, f"issuer:{issuer.name}", "tenant.created", tenant))
             row = await (await connection.execute("select plan from tenants where id = %s", (tenant,))).fetchone()
         return row["plan"] if row is not None else None
 
