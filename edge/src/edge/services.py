@@ -155,7 +155,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         runs = await stack.enter_async_context(
             open_engine(engine_settings, agent, database, artifacts, (spending.run_ended,), gate=limits)
         )
-        await stack.enter_async_context(sweeping(spending, runs))
+        await stack.enter_async_context(sweeping(spending, runs, settings.lease_s))
         idempotency = await stack.enter_async_context(
             open_idempotency(database, peppers, runs, lifecycle, owner=replica_id, lease_s=settings.lease_s)
         )

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
@@ -91,9 +92,7 @@ async def test_what_was_created_is_created_once_and_told_again_everywhere(replic
 async def test_a_hundred_that_race_are_one_run_and_get_the_same_bytes(replicas: Replicas, tenant: Tenant) -> None:
     before, sent = await replicas.calls(), key()
     body = chat("Count to 20.")
-    answers = await asyncio.gather(
-        *(post(replicas.edges[number % 2], tenant, "/v1/chat/completions", body, sent) for number in range(100))
-    )
+    answers = await race(replicas, tenant, body, sent, 100)
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
     assert sum(REPLAYED not in answer.headers for answer in answers) == 1
@@ -104,9 +103,7 @@ async def test_a_hundred_that_race_are_one_run_and_get_the_same_bytes(replicas: 
 async def test_a_stream_is_replayed_from_the_log_of_its_run(replicas: Replicas, tenant: Tenant) -> None:
     before, sent = await replicas.calls(), key()
     body = chat("Count to 30.", stream=True, stream_options={"include_usage": True})
-    answers = await asyncio.gather(
-        *(post(replicas.edges[number % 2], tenant, "/v1/chat/completions", body, sent) for number in range(12))
-    )
+    answers = await race(replicas, tenant, body, sent, 12)
     answers.append(await post(replicas.edges[1], tenant, "/v1/chat/completions", body, sent))
     assert len({said(answer) for answer in answers}) == 1
     assert said(answers[0]).endswith(b"data: [DONE]\n\n")
@@ -294,6 +291,22 @@ async def test_a_secret_that_was_shown_once_is_not_readable_in_the_database(repl
     kept = b"".join(bytes(value) for value in row)
     assert b"dm_live_" not in kept
     assert sent["idempotency-key"].encode() not in kept
+
+
+async def race(
+    replicas: Replicas, tenant: Tenant, body: Any, headers: Mapping[str, str], count: int
+) -> list[httpx.Response]:
+    """The same chat, so often at once, over all replicas."""
+    limits = httpx.Limits(max_connections=count)
+    async with AsyncExitStack() as exits:
+        clients = [
+            await exits.enter_async_context(edge.client(tenant, timeout=60, limits=limits)) for edge in replicas.edges
+        ]
+        asked = (
+            clients[number % len(clients)].post("/v1/chat/completions", json=body, headers=headers)
+            for number in range(count)
+        )
+        return list(await asyncio.gather(*asked))
 
 
 async def running(edge: Edge, tenant: Tenant) -> str:

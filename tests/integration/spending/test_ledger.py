@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 from edge.database import Database
-from edge.spending.model import BudgetKind, Charge, Period, PlanBudget, UsageQuery, Use, Work
+from edge.spending.model import BudgetKind, Charge, Period, PlanBudget, UsageQuery, UsageRow, Use, Work
 from edge.spending.prices import Price, PriceList
 from edge.spending.store import SpendingStore, UsedUp
 
@@ -214,6 +214,6 @@ async def resume(books: Books, tokens: int) -> None:
     )
 
 
-async def report(books: Books, group_by: Sequence[str]) -> list[object]:
+async def report(books: Books, group_by: Sequence[str]) -> list[UsageRow]:
     query = UsageQuery(NOON.date() - timedelta(days=1), NOON.date() + timedelta(days=1), group_by)
     return list(await books.store.usage(books.tenant.id, query, limit=100, offset=0))

@@ -19,9 +19,9 @@ from .model import Charge
 from .service import Spending
 from .store import LeftReservation
 
-SWEEP_S: Final = 10.0
-CHARGE_AGE_S: Final = 5.0
-"""A charge that has been in Redis for so long was left there, or its replica cannot reach Postgres."""
+LEASES: Final = 2.0
+"""A sweep in the time of so many leases. A charge that is in Redis for one was left there, or its replica cannot reach
+Postgres."""
 
 HOLD_S: Final = 20.0
 """So often a replica says what it works on."""
@@ -37,16 +37,16 @@ _log = logging.getLogger(__name__)
 class Sweep:
     """Every replica sweeps; what two of them do at once counts once."""
 
-    def __init__(self, spending: Spending, runs: RunEngine, *, sweep_s: float = SWEEP_S) -> None:
+    def __init__(self, spending: Spending, runs: RunEngine, lease_s: float) -> None:
         self._spending = spending
         self._runs = runs
-        self._sweep_s = sweep_s
+        self._lease_s = lease_s
         self._held_at = time.monotonic()
 
     async def go_on(self) -> None:
         """Sweeps until cancelled."""
         while True:
-            await asyncio.sleep(self._sweep_s * random.uniform(0.75, 1.25))  # noqa: S311 - so that replicas take turns
+            await asyncio.sleep(LEASES * self._lease_s * random.uniform(0.75, 1.25))  # noqa: S311 - so that replicas take turns
             try:
                 await self.sweep()
             except DormouseError as error:
@@ -54,9 +54,9 @@ class Sweep:
             except Exception:  # noqa: BLE001 - the edge of a background task
                 _log.exception("a sweep of the ledger failed")
 
-    async def sweep(self, *, left_after: timedelta = LEFT_AFTER, charge_age_s: float = CHARGE_AGE_S) -> None:
+    async def sweep(self, *, left_after: timedelta = LEFT_AFTER) -> None:
         """Once. Raises DATABASE_UNAVAILABLE."""
-        async for charges in self._spending.outbox.older(charge_age_s):
+        async for charges in self._spending.outbox.older(self._lease_s):
             await self._spending.store.settle(charges)
             metrics.CHARGES_FOUND.inc(len(charges))
             await self._spending.outbox.drop(charges)
@@ -86,9 +86,9 @@ class Sweep:
 
 
 @asynccontextmanager
-async def sweeping(spending: Spending, runs: RunEngine) -> AsyncIterator[Sweep]:
-    """Sweeps for as long as the block lasts."""
-    sweep = Sweep(spending, runs)
+async def sweeping(spending: Spending, runs: RunEngine, lease_s: float) -> AsyncIterator[Sweep]:
+    """Sweeps for as long as the block lasts. lease_s: of replicas."""
+    sweep = Sweep(spending, runs, lease_s)
     task = asyncio.create_task(sweep.go_on())
     try:
         yield sweep
