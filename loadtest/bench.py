@@ -20,6 +20,7 @@ from loadtest.driver import Driver
 from loadtest.figures import Figures, summarise
 from loadtest.generator import Plan
 from loadtest.idle_streams import measure_idle_streams
+from loadtest.limited_caller import PLAN, limited_env
 from loadtest.meters import resident_bytes
 from loadtest.platform_stack import MODEL, Stack, model_server_only, whole_platform
 from loadtest.report import STRAIGHT, Report, table
@@ -27,6 +28,10 @@ from loadtest.wire import chat_request
 
 MESSAGES = [{"role": "user", "content": "Explain in a few sentences how a dormouse sleeps through the winter."}]
 AT_ONCE, SPREAD = "at once", "spread"
+LIMITED = "through, limited"
+LIMITED_EDGE = "limited edge"
+LIMITED_STREAMS = 16
+"""Where more streams are open, what a limit costs is lost among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,14 @@ async def benchmark(settings: Settings) -> Report:
         plans = {STRAIGHT: straight_plan(stack)}
         if not settings.straight_only:
             plans |= {f"through, {model}": platform_plan(stack, model) for model in settings.models}
+            plans[LIMITED] = await limited_plan(stack, settings.models[0])
         await _warm_up(stack, plans)
         if not settings.straight_only:
             await _measure_memory(report, settings, stack, plans)
         for streams in settings.levels:
             for start, (way, plan) in itertools.product(settings.starts, plans.items()):
+                if way == LIMITED and (streams > LIMITED_STREAMS or start == SPREAD):
+                    continue
                 if streams > 1 or start == AT_ONCE:
                     _say(f"{streams} streams, {start}, {way}")
                     report.figures.append(await measure(settings, stack, way, start, plan, streams))
@@ -122,16 +130,25 @@ def straight_plan(stack: Stack, streams: int = 1, repeats: int = 1) -> Plan:
     return Plan(host, int(port), "ollama", chat_request(host, "/api/chat", body, {}).decode(), streams, repeats)
 
 
-def platform_plan(stack: Stack, model: str) -> Plan:
-    """The chat through the edge."""
-    host, _, port = stack.addresses["edge"].rpartition(":")
+def platform_plan(stack: Stack, model: str, edge: str = "edge", api_key: str = "") -> Plan:
+    """The chat through an edge, for a caller whom nothing limits unless another key is given."""
+    host, _, port = stack.addresses[edge].rpartition(":")
     body = {"model": model, "messages": MESSAGES, "stream": True, "stream_options": {"include_usage": True}}
-    headers = {"Authorization": f"Bearer {stack.credentials.api_key}"}
+    headers = {"Authorization": f"Bearer {api_key or stack.credentials.api_key}"}
     return Plan(host, int(port), "openai", chat_request(host, "/v1/chat/completions", body, headers).decode(), 1)
+
+
+async def limited_plan(stack: Stack, model: str) -> Plan:
+    """The chat through another edge, of a caller who is limited in every way."""
+    await stack.start_edge(LIMITED_EDGE, **limited_env(stack.folder))
+    return platform_plan(stack, model, LIMITED_EDGE, await stack.add_key(PLAN))
 
 
 def _measured(stack: Stack, way: str) -> dict[str, int]:
     pids = stack.pids
+    limited = pids.pop(LIMITED_EDGE, None)
+    if way == LIMITED and limited is not None:
+        pids["edge"] = limited
     return {"model server": pids["model server"]} if way == STRAIGHT else pids
 
 

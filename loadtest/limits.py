@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,41 +18,30 @@ import orjson
 import uvloop
 from devstack.errors import DevstackError
 
-from loadtest.bench import MESSAGES
+from loadtest.bench import LIMITED_EDGE, MESSAGES
 from loadtest.figures import percentile
 from loadtest.limit_checks import Checks, measure_checks
+from loadtest.limited_caller import PLAN, limited_env
+from loadtest.meters import cpu_seconds
 from loadtest.overload import Load, Pool, closed_loop, open_loop
 from loadtest.platform_stack import Stack, whole_platform
 from loadtest.report import columns
 from loadtest.wire import chat_request
 
-PLAN = "measured"
-PLANS = {
-    "plans": {
-        PLAN: {
-            "requests": {
-                "models": {subject: ["600000/min", "36000000/h"] for subject in ("key", "user", "tenant")},
-            },
-            "tokens_per_minute": dict.fromkeys(("key", "user", "tenant"), 1000000000),
-            "concurrent_runs": dict.fromkeys(("key", "user", "tenant"), 10000),
-        }
-    }
-}
-"""Every kind of limit, and none that is reached."""
-
-LIMITED = "limited edge"
+WARM_UP = 20
 SLOTS = 8
 CROWD = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """Times to the first token, in ms, of requests one after the other."""
+    """Times to the first token, in ms, of requests one after the other, and the edge's CPU time for each."""
 
     what: str
     requests: int
     p50_ms: float
     p95_ms: float
+    edge_cpu_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +51,6 @@ class Results:
     checks: Sequence[Checks]
     added: Sequence[Added]
     loads: Sequence[Load]
-
-
-def limited_env(folder: Path) -> Mapping[str, str]:
-    """Variables of an edge that counts addresses, and knows the plan."""
-    path = folder / "plans.json"
-    path.write_bytes(orjson.dumps(PLANS))
-    return {"DORMOUSE_PLANS": str(path), "DORMOUSE_IP_REQUESTS_PER_MINUTE": "1000000"}
 
 
 async def measure(*, asked: int, requests: int, seconds: float) -> Results:
@@ -88,23 +70,28 @@ async def measure(*, asked: int, requests: int, seconds: float) -> Results:
 
 async def _measure_added(stack: Stack, requests: int) -> list[Added]:
     """The same requests in turns, so that whatever else the machine does hits both."""
-    await stack.start_edge(LIMITED, **limited_env(stack.folder))
+    await stack.start_edge(LIMITED_EDGE, **limited_env(stack.folder))
     pools = {
         "nothing limited": _pool(stack, "edge", stack.credentials.api_key),
-        "every limit": _pool(stack, LIMITED, await stack.add_key(PLAN)),
+        "every limit": _pool(stack, LIMITED_EDGE, await stack.add_key(PLAN)),
     }
+    pids = dict(zip(pools, (stack.pids["edge"], stack.pids[LIMITED_EDGE]), strict=True))
+    for _ in range(WARM_UP):
+        for pool in pools.values():
+            await pool.ask()
     times: dict[str, list[float]] = {what: [] for what in pools}
-    for number in range(requests + 20):
+    cpu = {what: -cpu_seconds(pid) for what, pid in pids.items()}
+    for _ in range(requests):
         for what, pool in pools.items():
             exchange = await pool.ask()
             if not exchange.is_complete:
                 raise RuntimeError(f"{what}: an answer was lost (status {exchange.status})")
-            if number >= 20:
-                times[what].append(exchange.first_at - exchange.sent_at)
-    for pool in pools.values():
+            times[what].append(1000 * (exchange.first_at - exchange.sent_at))
+    for what, pool in pools.items():
+        cpu[what] += cpu_seconds(pids[what])
         pool.close()
     return [
-        Added(what, len(each), 1000 * percentile(each, 0.5), 1000 * percentile(each, 0.95))
+        Added(what, requests, percentile(each, 0.5), percentile(each, 0.95), 1000 * cpu[what] / requests)
         for what, each in times.items()
     ]
 
@@ -135,10 +122,10 @@ def table(results: Results) -> str:
         for one in results.checks
     ]  # fmt: skip
     plain = results.added[0]
-    added = [["time to the first token", "requests", "p50 ms", "added", "p95 ms", "added"]]
+    added = [["time to the first token", "requests", "p50 ms", "added", "p95 ms", "added", "edge CPU ms", "added"]]
     added += [
         [one.what, str(one.requests), f"{one.p50_ms:.2f}", f"{one.p50_ms - plain.p50_ms:+.2f}", f"{one.p95_ms:.2f}",
-         f"{one.p95_ms - plain.p95_ms:+.2f}"]
+         f"{one.p95_ms - plain.p95_ms:+.2f}", f"{one.edge_cpu_ms:.2f}", f"{one.edge_cpu_ms - plain.edge_cpu_ms:+.2f}"]
         for one in results.added
     ]  # fmt: skip
     peak = results.loads[0].goodput_per_s
