@@ -111,11 +111,22 @@ _STREAM_HEADERS: Final[Mapping[str, Any]] = {
 }
 
 
+_WAIT: Final[Mapping[str, Any]] = {
+    "retry-after": {"description": "Seconds after which it is worth trying again.", "schema": {"type": "string"}},
+    "retry-after-ms": {"description": "The same in milliseconds.", "schema": {"type": "string"}},
+    "x-should-retry": {
+        "description": "`false` where trying again soon does not help.",
+        "schema": {"type": "string", "enum": ["true", "false"]},
+    },
+}
+
+
 def _error_answer(status: int) -> dict[str, Any]:
     description, message, kind, code = _SAYINGS[status]
     example = {"error": {"message": message, "type": kind, "param": None, "code": code}}
     return {
         "description": description,
+        **({"headers": dict(_WAIT)} if status in (429, 503) else {}),
         "content": {"application/json": {"schema": ref(ErrorResponse), "example": example}},
     }
 

@@ -106,6 +106,12 @@ class Limits:
             self._give_back(context)
             raise
 
+    def settle_tokens(self, caller: Caller, admitted: int, used: int) -> None:
+        """So many were used up in place of what was admitted."""
+        windows = _token_windows(caller, self._plans.of(caller.plan))
+        if windows:
+            self._correct_tokens(windows, _clamped(admitted, 0, windows), used)
+
     async def admit_run(self, request: Request, caller: Caller, run_id: str, spec: RunSpec | None) -> None:
         """Takes what a run needs that is about to start under this id, or to go on (`spec` None).
 
@@ -188,12 +194,11 @@ class Limits:
         self._admitted[run_id] = _Admitted(windows, estimate, [each.key for each in places])
 
     def _settle(self, admitted: _Admitted, tokens: int) -> None:
-        self._counters.correct(
-            [
-                (window, window.rate.cost_us(tokens) - window.rate.cost_us(admitted.estimate))
-                for window in admitted.tokens
-            ]
-        )
+        self._correct_tokens(admitted.tokens, admitted.estimate, tokens)
+
+    def _correct_tokens(self, windows: Sequence[Window], estimate: int, used: int) -> None:
+        rates = [(window, window.rate) for window in windows]
+        self._counters.correct([(window, rate.cost_us(used) - rate.cost_us(estimate)) for window, rate in rates])
 
     def _give_back(self, context: RequestContext) -> None:
         windows, context.taken = context.taken, ()

@@ -52,8 +52,10 @@ async def create_embeddings(request: Request, caller: Annotated[Caller, Requires
     services = services_of(request)
     body = await read_json(request, EmbeddingsRequest)
     texts = await _texts(body, services.token_texts)
-    job = await services.spending.begin(caller, new_job_id(), Work.EMBEDDING, of_texts(texts, body.model))
+    estimate, used = of_texts(texts, body.model), 0
+    await services.limits.admit_tokens(request, caller, estimate.tokens)
     try:
+        job = await services.spending.begin(caller, new_job_id(), Work.EMBEDDING, estimate)
         async with job, ClientWatch(request.receive, services.lifecycle):
             answer = await services.embed.embed(
                 caller,
@@ -62,11 +64,14 @@ async def create_embeddings(request: Request, caller: Annotated[Caller, Requires
                 dimensions=body.dimensions or 0,
                 request_id=context_of(request.scope).request_id,
             )
-            job.use(sum(embedding.token_count for embedding in answer.embeddings))
+            used = sum(embedding.token_count for embedding in answer.embeddings)
+            job.use(used)
     except ClientGoneError:
         return Response(status_code=499)
     except ServerClosingError:
         raise ApiError.of(ErrorReason.ERROR_REASON_SHUTTING_DOWN, "The server is shutting down; try again.") from None
+    finally:
+        services.limits.settle_tokens(caller, estimate.tokens, used)
     return Response(
         await _encoded(body.model, answer, as_text=body.encoding_format == "base64"), media_type="application/json"
     )
