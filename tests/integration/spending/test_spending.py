@@ -111,8 +111,8 @@ async def test_a_budget_that_is_used_up_refuses_on_every_surface(http: httpx.Asy
     assert (await SURFACES["chat"](http, "Count to 3.")).end == "finished"
     await spent(http)
     for name, ask in SURFACES.items():
-        refused = await ask(http, "Count to 3.")
-        assert (refused.status, refused.error) == (429, "insufficient_quota"), name
+        answer = await ask(http, "Count to 3.")
+        assert (answer.status, answer.error) == (429, "insufficient_quota"), name
     refused = await http.post("/v1/embeddings", json={"model": "dormouse-dev-embed", "input": "one"})
     assert refused.status_code == 429
     error = refused.json()["error"]
