@@ -137,3 +137,18 @@ def test_no_text_takes_long(piece: str) -> None:
     began = time.perf_counter()
     citations("m1", f"{text} [1]", sources, is_answer=True)
     assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a [1] ", "[1]", "It lasts 24 months [2], ", "It lasts 24 months [2]. ", "It is made of 7 parts. ", "[1, 2, "],
+)
+def test_many_labels_take_as_much_longer_as_there_are_more_of_them(piece: str) -> None:
+    """By the processor's time, which a busy machine does not change as it does the clock's; 4 times is linear."""
+
+    def cost(times: int) -> float:
+        began = time.thread_time()
+        citations("m1", piece * times, known(), is_answer=True)
+        return time.thread_time() - began
+
+    assert min(cost(4000) for _ in range(2)) < 9 * max(min(cost(1000) for _ in range(3)), 0.002)

@@ -12,6 +12,7 @@ Labels that nobody has given are no citations. The same text and passages always
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -41,13 +42,13 @@ _ASIDE: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Group:
-    """Labels that stand at one place."""
+    """Labels that stand at one place, each once."""
 
     start: int
     end: int
-    labels: Sequence[str]
+    labels: dict[str, None]
 
 
 def citations(message_id: str, text: str, sources: Sources, *, is_answer: bool) -> list[Citation]:
@@ -72,17 +73,21 @@ def unsupported_sentences(text: str, sources: Sources) -> list[str]:
 def _cited(message_id: str, text: str, sources: Sources) -> Iterator[Citation]:
     for start, end in sentences(text):
         span: tuple[int, int] | None = None
+        whole: tuple[int, int] | None = None
         place = start
+        # A sentence of many labels may have the same span for all of them; what was told of it is not told again.
+        told: set[tuple[tuple[int, int], tuple[str, ...]]] = set()
         for group in _groups(text, start, end):
             clause = _clause(text, place, group.start)
             if _says_something(text, *clause):
                 span = clause
             elif span is None:
-                span = _clause(text, start, end)  # the label comes first
+                span = whole = whole or _clause(text, start, end)  # the label comes first
             place = group.end
-            given = [source for label in group.labels if (source := sources.get(label)) is not None]
-            if given and span[0] < span[1]:
-                yield from _checked(message_id, text, span, given)
+            given = {label: source for label in group.labels if (source := sources.get(label)) is not None}
+            if given and span[0] < span[1] and (span, tuple(given)) not in told:
+                told.add((span, tuple(given)))
+                yield from _checked(message_id, text, span, list(given.values()))
 
 
 def _checked(message_id: str, text: str, span: tuple[int, int], given: Sequence[Source]) -> Iterator[Citation]:
@@ -98,8 +103,12 @@ def _checked(message_id: str, text: str, span: tuple[int, int], given: Sequence[
 
 def _unsupported(message_id: str, text: str, sources: Sources, cited: Sequence[Citation]) -> Iterator[Citation]:
     known: list[Material] | None = None
+    in_order = deque(sorted(cited, key=lambda citation: citation.start))
     for start, end in sentences(text):
-        for part in _uncited(text, start, end, cited):
+        own: list[Citation] = []
+        while in_order and in_order[0].start < end:
+            own.append(in_order.popleft())
+        for part in _uncited(text, start, end, own):
             if not _is_claim(text, *part, sentence=(start, end)):
                 continue
             if known is None:
@@ -110,13 +119,12 @@ def _unsupported(message_id: str, text: str, sources: Sources, cited: Sequence[C
 
 
 def _uncited(text: str, start: int, end: int, cited: Sequence[Citation]) -> Iterator[tuple[int, int]]:
-    """The parts of a sentence that no citation has: before, between and behind them."""
+    """The parts of a sentence that none of its citations has, which come in their order: before, between and behind."""
     place = start
-    for citation in sorted(cited, key=lambda citation: citation.start):
-        if start <= citation.start < end:
-            if place < citation.start:
-                yield _clause(text, place, citation.start)
-            place = max(place, citation.end)
+    for citation in cited:
+        if place < citation.start:
+            yield _clause(text, place, citation.start)
+        place = max(place, citation.end)
     yield _clause(text, place, end)
 
 
@@ -134,12 +142,13 @@ def _is_claim(text: str, start: int, end: int, sentence: tuple[int, int]) -> boo
 def _groups(text: str, start: int, end: int) -> list[_Group]:
     groups: list[_Group] = []
     for found in labels.LABELS.finditer(text, start, end):
-        read = labels.read(found[1])
+        read = dict.fromkeys(labels.read(found[1]))
         if groups and _GAP.fullmatch(text, groups[-1].end, found.start()):
-            groups[-1] = _Group(groups[-1].start, found.end(), [*groups[-1].labels, *read])
+            groups[-1].end = found.end()
+            groups[-1].labels.update(read)
         else:
             groups.append(_Group(found.start(), found.end(), read))
-    return [_Group(group.start, group.end, list(dict.fromkeys(group.labels))) for group in groups]
+    return groups
 
 
 def _clause(text: str, start: int, end: int) -> tuple[int, int]:

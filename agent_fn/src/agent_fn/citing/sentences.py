@@ -13,6 +13,7 @@ _END: Final = re.compile(
 _CODE: Final = re.compile(r"^\s*(```|~~~)")
 # What a line may begin with before its text: a quotation, a heading, a list's bullet or number.
 _LEAD: Final = re.compile(r"(?:\s|>|#+\s|[-*+•]\s|\d{1,3}[.)]\s)*")
+_SHOWN: Final = re.compile(r"\S")
 _LAST_WORD: Final = re.compile(r"(\w[\w.]*)$")
 _DOTTED: Final = (
     "e.g i.e etc cf vs no nos dr mr mrs ms prof st inc ltd co corp fig p pp approx ca al art sec vol"
@@ -48,8 +49,8 @@ def _goes_on(text: str, begin: int, found: re.Match[str], end: int) -> bool:
     """Whether the dot ends an abbreviation, an initial or a number and no sentence."""
     if found[0].rstrip() != ".":
         return False
-    following = text[found.end() : end].lstrip()[:1]
-    if following.islower():
+    following = _SHOWN.search(text, found.end(), end)
+    if following is not None and following[0].islower():
         return True
     word = _LAST_WORD.search(text, max(begin, found.start() - _LONGEST_ABBREVIATION), found.start())
     return word is not None and (word[1].casefold() in _ABBREVIATIONS or (len(word[1]) == 1 and word[1].isalpha()))
