@@ -18,7 +18,7 @@ class ContractError(Exception):
     """The outputs are not what this version of the contract says; names the field."""
 
 
-class _Part(Struct, frozen=True, forbid_unknown_fields=True):
+class _Part(Struct, forbid_unknown_fields=True):
     """Every part of the contract is strict: what the chart would not read must not look as if it did something."""
 
 
@@ -101,7 +101,7 @@ class Pool(_Part):
     tolerations: list[dict[str, str]]
 
 
-class GpuPool(Pool, frozen=True, forbid_unknown_fields=True):
+class GpuPool(Pool):
     max_nodes: Annotated[int, Meta(ge=0)]
 
 
