@@ -128,6 +128,17 @@ def test_little_is_held_back() -> None:
     assert shown + sieve.finish() == said
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "image", ["![a](https://x.example/?q=1)", "![a][ref]", '<img src="//x.example/1">', "![](http://x.example/%20)"]
+)
+def test_pictures_from_elsewhere_are_masked(image: str, seed: int) -> None:
+    text = f"Look: {image} and ![mine](/files/1.png), if a < b [and](https://x.example) c."
+    rule = Rule("remote_images", Action.MASK)
+    shown, _ = streamed(text, lambda: screens([rule], nobody), seed)
+    assert shown == text.replace(image, "[remote_image]")
+
+
 def test_patterns_are_the_tenants_own() -> None:
     rule = Rule("patterns", Action.MASK, (r"Project \w+", r"\bACME-\d+"))
     text = "Ask about Project Nightjar and ACME-12 now" + " and then" * 60

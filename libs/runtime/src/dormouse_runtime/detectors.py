@@ -86,6 +86,18 @@ _WORD_HINTS: Final = (
     *("passw", "passp", "kennwort", "secret", "api_key", "api-key", "apikey", "access_key", "access-key", "accesskey"),
     *("auth_token", "auth-token", "authtoken"),
 )
+# What a page that shows an answer would fetch without a question: an address can carry away what a model was told to
+# put into it.
+_TAGS: Final = r"<(?:img|iframe|video|audio|source|object|embed|link|script)\b"
+_REMOTE: Final = re.compile(
+    r"(?P<remote_image>!\[[^\]\n]{0,500}\](?:\(\s{0,9}<?(?:[a-z]{2,8}:)?//[^)\n]{0,4000}\)|\[[^\]\n]{0,100}\])"
+    rf"|{_TAGS}[^>]{{0,4000}}>)",
+    re.IGNORECASE,
+)
+_OPEN_REMOTE: Final = re.compile(
+    rf"!(?:\[[^\]\n]{{0,500}}(?:\](?:[(\[][^)\n]{{0,4000}})?)?)?\Z|{_TAGS}[^>]{{0,4000}}\Z|<[a-z]{{0,6}}\Z",
+    re.IGNORECASE,
+)
 # What may become one of these: a word that is not over; a number in groups; what stands behind a telling word.
 _OPEN_SECRET: Final = re.compile(
     rf"{_PRIVATE_KEY}[^\0]*\Z|-----B?[A-Z -]{{0,40}}\Z"
@@ -178,6 +190,9 @@ SECRETS: Final[Detector] = _Shapes(_SECRETS, _OPEN_SECRET, _may_have_secrets)
 """Keys and tokens of common shapes, passwords behind the word for it."""
 PERSONAL_DATA: Final[Detector] = _Shapes(_PERSONAL, _OPEN_PERSONAL, _PERSONAL_HINT.search)
 """E-mail addresses, phone numbers, card numbers and IBANs."""
+
+REMOTE_IMAGES: Final[Detector] = _Shapes(_REMOTE, _OPEN_REMOTE, lambda text: "![" in text or "<" in text)
+"""Pictures and frames from other servers, in Markdown and HTML."""
 
 
 def masked(text: str, detector: Detector) -> str:

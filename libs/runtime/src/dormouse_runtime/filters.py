@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
-from dormouse_runtime.detectors import PERSONAL_DATA, SECRETS, Detector, Found, Patterns
+from dormouse_runtime.detectors import PERSONAL_DATA, REMOTE_IMAGES, SECRETS, Detector, Found, Patterns
 
 GROUP: Final = "dormouse.filters"
 """Entry points of plug-ins. Each is an object with `find(text) -> iterable of (start, end, kind)`, and `longest`, the
@@ -66,6 +66,8 @@ def _detector(name: str, patterns: tuple[str, ...]) -> Detector:
             return SECRETS
         case "personal_data":
             return PERSONAL_DATA
+        case "remote_images":
+            return REMOTE_IMAGES
         case "patterns":
             try:
                 return Patterns(patterns)

@@ -161,7 +161,7 @@ class Filter(_message.Message):
     ACTION_FIELD_NUMBER: _builtins.int
     PATTERNS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"patterns", "secrets", "personal_data", or the name of a plug-in."""
+    """"patterns", "secrets", "personal_data", "remote_images", or the name of a plug-in."""
     action: Global___FilterAction.ValueType
     @_builtins.property
     def patterns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
