@@ -36,10 +36,12 @@ def passage(number: int, text: str, name: str = "handbook.md", **fields: Any) ->
 
 
 class ScriptedSearch(EmbedServiceServicer):
-    """`searches` are the questions so far with who asked; `hits` answers them, `failures` come before that."""
+    """`searches` are the questions so far with who asked; `hits` answers them, and `left_out`; `failures` come
+    before that."""
 
     def __init__(self, verifier: TokenVerifier) -> None:
         self.hits: list[Passage] = []
+        self.left_out: list[str] = []
         self.documents: list[Document] = []
         self.failures: list[DormouseError] = []
         self.searches: list[tuple[Identity, SearchRequest]] = []
@@ -51,7 +53,8 @@ class ScriptedSearch(EmbedServiceServicer):
         self.searches.append((await self._identity(context), request))
         if self.failures:
             await abort(context, self.failures.pop(0))
-        return SearchResponse(hits=[SearchHit(passage=hit, score=1) for hit in self.hits], mode=request.mode)
+        hits = [SearchHit(passage=hit, score=1) for hit in self.hits]
+        return SearchResponse(hits=hits, mode=request.mode, left_out=self.left_out)
 
     async def ListDocuments(  # noqa: N802 - gRPC's name
         self, request: ListDocumentsRequest, context: grpc.aio.ServicerContext[Any, Any]

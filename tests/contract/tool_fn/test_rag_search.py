@@ -35,7 +35,7 @@ async def tool_fn(stack: Stack, service: tuple[ScriptedSearch, str]) -> AsyncIte
 @pytest.fixture
 def documents(service: tuple[ScriptedSearch, str]) -> ScriptedSearch:
     peer = service[0]
-    peer.hits, peer.documents, peer.failures, peer.searches = [HOLIDAYS], [], [], []
+    peer.hits, peer.documents, peer.failures, peer.searches, peer.left_out = [HOLIDAYS], [], [], [], []
     return peer
 
 
@@ -95,6 +95,25 @@ async def test_nothing_indexed_nothing_ready_and_nothing_found_are_told_apart(
     result = await caller.invoke("rag_search", query="x")
     assert result.content.startswith("Nothing was found in the documents for 'x'.")
     assert not result.is_error
+
+
+async def test_what_a_search_had_to_leave_out_is_told_behind_the_fence(
+    caller: Caller, documents: ScriptedSearch
+) -> None:
+    whole = await caller.invoke("rag_search", query="holidays")
+    assert not re.search("failed or took too long|not weighed", whole.content)
+    documents.left_out = ["vectors", "something new"]
+    result = await caller.invoke("rag_search", query="holidays")
+    fence = FENCE.search(result.content)
+    assert fence
+    assert "This search looked for words only" in result.content[fence.end() :]
+    assert len(result.sources) == 1
+    documents.left_out = ["rewriting", "reranking", "text"]
+    documents.hits, documents.documents = [], [Document(id="a", name="a.md", state=READY)]
+    nothing = (await caller.invoke("rag_search", query="holidays")).content
+    assert nothing.startswith("Nothing was found")
+    for sentence in ("compared by meaning only", "only as it stands", "not weighed by a model"):
+        assert sentence in nothing
 
 
 async def test_without_a_token_for_them_no_documents_can_be_searched(

@@ -64,6 +64,7 @@ async def search(request: Request, caller: Annotated[Caller, Requires(Scope.SEAR
         "object": "search.results",
         "mode": _NAMES.get(answer.mode, "fast"),
         "took_ms": round((time.perf_counter() - started) * 1000, 1),
+        "left_out": list(answer.left_out),
         "data": [_hit(hit) for hit in answer.hits],
     }
     return Response(orjson.dumps(body), media_type="application/json")
@@ -90,7 +91,7 @@ async def _search(services: Services, caller: Caller, wanted: SearchQuery, reque
     found = {hit.passage.document_id for hit in answer.hits}
     if files is not None and found and (gone := await files.table.deleted_among(caller.tenant, found)):
         kept = [hit for hit in answer.hits if hit.passage.document_id not in gone]
-        return SearchResponse(hits=kept, mode=answer.mode)
+        return SearchResponse(hits=kept, mode=answer.mode, left_out=answer.left_out)
     return answer
 
 

@@ -69,6 +69,10 @@ class SearchAnswer(BaseModel):
     object: Literal["search.results"]
     mode: Literal["fast", "balanced", "deep"] = Field(description="That was used.")
     took_ms: float
+    left_out: list[str] = Field(
+        description="What failed or would have taken too long, so that the hits come without it: `vectors`, `text`, "
+        "and in deep searches `rewriting`, `reranking`. Empty as a rule."
+    )
     data: list[SearchHitObject]
 
 
@@ -78,6 +82,7 @@ EXAMPLE: Final[dict[str, Any]] = {
     "object": "search.results",
     "mode": "fast",
     "took_ms": 12.3,
+    "left_out": [],
     "data": [
         {
             "chunk_id": "17",

@@ -1,5 +1,5 @@
 """The tenant's documents, as EmbedService has them."""
 
-from tool_fn.documents.documents import Documents, Passage, Question
+from tool_fn.documents.documents import Documents, Found, Passage, Question
 
-__all__ = ["Documents", "Passage", "Question"]
+__all__ = ["Documents", "Found", "Passage", "Question"]

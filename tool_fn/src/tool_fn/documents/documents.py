@@ -62,6 +62,16 @@ class Passage:
     end_offset: int
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """passages: best first. left_out: what failed or took too long, so that they come without it: "vectors", "text",
+    "rewriting", "reranking".
+    """
+
+    passages: Sequence[Passage]
+    left_out: Sequence[str] = ()
+
+
 class UnknownFileError(Exception):
     """`name` is no document; `known` are some that there are."""
 
@@ -85,8 +95,8 @@ class Documents:
         if self._channel is not None:
             await self._channel.close()
 
-    async def search(self, question: Question, token: str, timeout_s: float) -> Sequence[Passage]:
-        """The passages that answer a question, best first. Raises ToolError, UnknownFileError."""
+    async def search(self, question: Question, token: str, timeout_s: float) -> Found:
+        """The passages that answer a question. Raises ToolError, UnknownFileError."""
         asked = _Asked(self._stub(), call_metadata(token), asyncio.get_running_loop().time() + timeout_s)
         request = embed_service_pb2.SearchRequest(
             query=question.text,
@@ -95,7 +105,7 @@ class Documents:
             document_ids=await _document_ids(asked, question.files),
         )
         found: embed_service_pb2.SearchResponse = await asked.call("Search", request)
-        return [_passage(hit.passage) for hit in found.hits]
+        return Found([_passage(hit.passage) for hit in found.hits], tuple(found.left_out))
 
     async def is_any_ready(self, token: str, timeout_s: float) -> bool | None:
         """Whether a document can be searched. None: there are some, and they are still being read, or could not be.

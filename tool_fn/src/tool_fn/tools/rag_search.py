@@ -1,13 +1,13 @@
 """rag_search: passages of the tenant's own documents."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from tool_fn.arguments import Arguments
-from tool_fn.documents import Passage, Question
+from tool_fn.documents import Found, Passage, Question
 from tool_fn.documents.documents import UnknownFileError
 from tool_fn.means import Means
 from tool_fn.quoting import defused, fenced, one_line
@@ -32,6 +32,19 @@ _CITE: Final = (
     "Cite each passage you use by its label in brackets, right behind the sentence that rests on it, for instance [{}]."
     " Say what the passages do not tell; do not fill it in."
 )
+
+_LEFT_OUT: Final = {
+    "vectors": (
+        "This search looked for words only: comparing by meaning failed or took too long. Passages that say it in "
+        "other words may be missing; search again with their words, or say that the search was not complete."
+    ),
+    "text": (
+        "This search compared by meaning only: looking for words failed or took too long. Passages with exact names, "
+        "numbers or codes may be missing; say so if the answer hangs on them."
+    ),
+    "rewriting": "The question was searched only as it stands: putting it in other words failed or took too long.",
+    "reranking": "The passages are not weighed by a model: their order is that of the plain search.",
+}
 
 
 class RagSearch(Arguments):
@@ -58,12 +71,13 @@ def build_tools(means: Means) -> Iterable[Tool]:
         question = Question(arguments.query, arguments.mode, arguments.limit, arguments.files)
         timeout_s = max(call.remaining_s() - _WAY_BACK_S, 0.1)
         try:
-            passages = await documents.search(question, call.documents_token, timeout_s)
+            found = await documents.search(question, call.documents_token, timeout_s)
         except UnknownFileError as unknown:
             raise ToolError(_no_such_file(unknown)) from unknown
-        if not passages:
-            return _nothing(arguments, await documents.is_any_ready(call.documents_token, timeout_s))
-        return _told(passages, call)
+        if not found.passages:
+            is_any_ready = await documents.is_any_ready(call.documents_token, timeout_s)
+            return _nothing(arguments, is_any_ready) + _lacking(found)
+        return _told(found, call)
 
     yield typed_tool(
         name="rag_search",
@@ -76,10 +90,10 @@ def build_tools(means: Means) -> Iterable[Tool]:
     )
 
 
-def _told(passages: Sequence[Passage], call: Call) -> str:
+def _told(found: Found, call: Call) -> str:
     parts: list[str] = []
     room = _PASSAGE_BYTES
-    for passage in passages:
+    for passage in found.passages:
         shown = _shortened(passage)
         body = f"{_place(shown)}\n{defused(shown.text).strip()}"
         room -= len(body.encode()) + 10
@@ -87,7 +101,13 @@ def _told(passages: Sequence[Passage], call: Call) -> str:
             break
         parts.append(f"[{call.cite(_source(shown))}] {body}")
     fence = fenced(parts, "passages from documents, best first, each behind its label")
-    return f"{fence}\n\n{_CITE.format(call.sources[0].label)}"
+    return f"{fence}\n\n{_CITE.format(call.sources[0].label)}{_lacking(found)}"
+
+
+def _lacking(found: Found) -> str:
+    """What of the search did not take place, so that nobody takes its silence for an answer."""
+    left_out = [sentence for part, sentence in _LEFT_OUT.items() if part in found.left_out]
+    return "".join(f"\n\n{sentence}" for sentence in left_out)
 
 
 def _shortened(passage: Passage) -> Passage:
