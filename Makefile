@@ -16,7 +16,7 @@ SANDBOX_SOURCES := $(addprefix tool_fn/src/tool_fn/sandbox/,component.py engine.
 # What ships, and what runs it here.
 SOURCES := $(foreach part,edge agent_fn tool_fn embed_fn migrations devstack libs/runtime,$(part)/src)
 
-.PHONY: help up down status logs test check lint format types security audit proto proto-check proto-release lock sandbox bench retrieval-eval transcripts images clean
+.PHONY: help up down status logs test check lint format types security audit proto proto-check proto-release lock sandbox bench retrieval-eval transcripts images chart-docs clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +107,9 @@ retrieval-eval: $(VENV)/retrieval-eval.stamp ## Measure how well searches find, 
 
 transcripts: $(VENV)/dev.stamp $(SANDBOX) ## Record what each agent does, in docs/transcripts
 	@$(BIN)/python -m loadtest.transcripts
+
+chart-docs: $(VENV)/dev.stamp ## Make the chart's schema and its README's table from its values
+	@$(BIN)/python charts/values_docs.py charts/dormouse
 
 images: ## Build the images of the parts (PARTS="edge tool_fn", REGISTRY=…, PUSH=1; see images/README.md)
 	@images/build.sh $(PARTS)

@@ -1,0 +1,229 @@
+"""The chart: what it renders is valid, confined, and speaks of things that exist."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from charts import values_docs
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "dormouse"
+TRIAL = ("--values", str(CHART / "ci" / "trial-values.yaml"))
+PRODUCTION = ("--values", str(CHART / "ci" / "production-values.yaml"))
+EXTERNAL = ("--set", "postgres.existingSecret=pg,redis.existingSecret=rd")
+ON_THE_CPU = (*EXTERNAL, "--set", "ollama.gpu.enabled=false,ollama.storage.class=none,networkPolicies.enabled=false")
+OUTSIDE = (*EXTERNAL, "--set", "ollama.enabled=false,ollama.url=https://ollama.example.org,keys.existingSecret=keys")
+CASES = {"trial": TRIAL, "production": PRODUCTION, "defaults": EXTERNAL, "cpu": ON_THE_CPU, "outside": OUTSIDE}
+# Of others' resources; a cluster with their definitions checks them.
+FOREIGN = ("serving.knative.dev", "monitoring.coreos.com", "gateway.networking.k8s.io", "external-secrets.io")
+
+Manifest = dict[str, Any]
+Render = Callable[..., list[Manifest]]
+
+
+@pytest.fixture(scope="session")
+def helm() -> str:
+    folder = Path(sys.executable).parent.parent / "tools"
+    done = subprocess.run([ROOT / "charts" / "install_tools.sh", folder], capture_output=True, text=True, timeout=900)
+    if done.returncode == 3:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    return str(folder / "helm")
+
+
+@pytest.fixture(scope="session")
+def render(helm: str) -> Render:
+    known: dict[tuple[str, ...], list[Manifest]] = {}
+
+    def rendered(*options: str) -> list[Manifest]:
+        if options not in known:
+            done = template(helm, *options)
+            assert done.returncode == 0, done.stderr
+            known[options] = [document for document in yaml.safe_load_all(done.stdout) if document]
+        return known[options]
+
+    return rendered
+
+
+def template(helm: str, *options: str) -> "subprocess.CompletedProcess[str]":
+    command = [helm, "template", "dm", str(CHART), "--namespace", "apart", "--kube-version", "1.34.0", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def of_kind(documents: list[Manifest], kind: str, api: str = "") -> list[Manifest]:
+    return [d for d in documents if d["kind"] == kind and d["apiVersion"].startswith(api)]
+
+
+def pods(documents: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    """Every pod template with the name of what makes it."""
+    for document in documents:
+        spec = document.get("spec", {})
+        if document["kind"] == "CronJob":
+            spec = spec["jobTemplate"]["spec"]
+        if "template" in spec:
+            yield document["metadata"]["name"], spec["template"]
+
+
+def test_the_schema_and_the_readme_are_made_from_the_values() -> None:
+    assert json.loads((CHART / "values.schema.json").read_text()) == values_docs.schema_of(CHART / "values.yaml"), (
+        "run `make chart-docs`"
+    )
+    readme = (CHART / "README.md").read_text()
+    assert values_docs.readme_with(readme, values_docs.table_of(CHART / "values.yaml")) == readme, (
+        "run `make chart-docs`"
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_rendered_is_valid_kubernetes(render: Render, case: str) -> None:
+    documents = render(*CASES[case])
+    checked = [d for d in documents if not d["apiVersion"].startswith(FOREIGN)]
+    assert len(checked) > 10
+    for document in checked:
+        kubernetes_validate.validate(document, "1.34", strict=True)
+    names = [(d["kind"], d["apiVersion"], d["metadata"]["name"]) for d in documents]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_container_is_confined(render: Render, case: str) -> None:
+    for name, pod in pods(render(*CASES[case])):
+        spec, of_pod = pod["spec"], pod["spec"].get("securityContext", {})
+        for container in spec["containers"]:
+            own = container["securityContext"]
+            assert own["allowPrivilegeEscalation"] is False, name
+            assert own["readOnlyRootFilesystem"] is True, name
+            assert own["capabilities"] == {"drop": ["ALL"]}, name
+            assert own.get("runAsNonRoot") or of_pod.get("runAsNonRoot"), name
+            assert own.get("seccompProfile") or of_pod.get("seccompProfile"), name
+            assert "memory" in container["resources"]["limits"], name
+            assert not [mount for mount in container.get("volumeMounts", []) if "hostPath" in mount], name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_only_the_keys_jobs_have_a_token_for_the_api_server(render: Render, case: str) -> None:
+    documents = render(*CASES[case])
+    closed = {
+        account["metadata"]["name"]
+        for account in of_kind(documents, "ServiceAccount")
+        if account.get("automountServiceAccountToken") is False
+    }
+    for name, pod in pods(documents):
+        spec = pod["spec"]
+        if spec.get("automountServiceAccountToken") is not False and spec.get("serviceAccountName") not in closed:
+            assert name.startswith("dm-keys"), name
+    for role in of_kind(documents, "Role"):
+        for rule in role["rules"]:
+            assert rule["resources"] == ["secrets"]
+            assert rule.get("resourceNames") == ["dm-keys"] or rule["verbs"] == ["create"]
+    assert not of_kind(documents, "ClusterRole")
+
+
+def test_functions_sleep_speak_grpc_and_are_not_seen_from_outside(render: Render) -> None:
+    functions = of_kind(render(*PRODUCTION), "Service", "serving.knative.dev")
+    assert {f["metadata"]["name"] for f in functions} == {"dm-agent-fn", "dm-tool-fn", "dm-embed-fn"}
+    for function in functions:
+        assert function["metadata"]["labels"]["networking.knative.dev/visibility"] == "cluster-local"
+        spec = function["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        assert container["ports"] == [{"name": "h2c", "containerPort": 8080}]
+        assert container["readinessProbe"]["grpc"] == {"port": 8080}
+        assert spec["timeoutSeconds"] == 600
+        assert spec["containerConcurrency"] > 0
+    scales = {
+        f["metadata"]["name"]: f["spec"]["template"]["metadata"]["annotations"]["autoscaling.knative.dev/min-scale"]
+        for f in functions
+    }
+    assert scales == {"dm-agent-fn": "1", "dm-tool-fn": "0", "dm-embed-fn": "0"}
+
+
+@pytest.mark.parametrize("case", ["trial", "production", "defaults"])
+def test_every_pod_but_the_keys_jobs_has_a_policy_for_both_ways(render: Render, case: str) -> None:
+    documents = render(*CASES[case])
+    policies = of_kind(documents, "NetworkPolicy")
+    for name, pod in pods(documents):
+        labels: Mapping[str, str] = pod["metadata"]["labels"]
+        matching = [p for p in policies if p["spec"]["podSelector"]["matchLabels"].items() <= labels.items()]
+        # Those speak to the API server, whose address policies cannot name.
+        assert bool(matching) != name.startswith("dm-keys"), name
+        for policy in matching:
+            assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_nobody_but_knative_reaches_a_function(render: Render) -> None:
+    policies = {p["metadata"]["name"]: p for p in of_kind(render(*TRIAL), "NetworkPolicy")}
+    for name in ("dm-agent-fn", "dm-tool-fn", "dm-embed-fn"):
+        sources = [
+            (peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], port["port"])
+            for rule in policies[name]["spec"]["ingress"]
+            for peer in rule["from"]
+            for port in rule["ports"]
+        ]
+        assert {namespace for namespace, _ in sources} == {"knative-serving", "kourier-system", "monitoring"}
+        assert 8080 not in {port for _, port in sources}  # only through the proxy that counts calls
+
+
+def test_a_tool_reaches_the_internet_and_no_private_network(render: Render) -> None:
+    (policy,) = [p for p in of_kind(render(*TRIAL), "NetworkPolicy") if p["metadata"]["name"] == "dm-tool-fn"]
+    blocks = [peer["ipBlock"] for rule in policy["spec"]["egress"] for peer in rule.get("to", []) if "ipBlock" in peer]
+    assert {"10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16"} <= set(blocks[0]["except"])
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ((), "postgres.existingSecret"),
+        (("--set", "postgres.existingSecret=a"), "redis.existingSecret"),
+        ((*EXTERNAL, "--set", "edge.replica=3"), "'replica' not allowed"),
+        ((*EXTERNAL, "--set", "functions.agent.minScale=-1"), "/functions/agent/minScale"),
+        ((*EXTERNAL, "--set", "functions.tool.minScale=30"), "maxScale of tool-fn is below its minScale"),
+        ((*EXTERNAL, "--set", "ollama.enabled=false"), "ollama.url"),
+        ((*EXTERNAL, "--set", "gateway.enabled=true"), "gateway.parentRefs"),
+        ((*EXTERNAL, "--set", "files.place=/tmp/files"), "/files/place"),
+    ],
+)
+def test_values_that_cannot_work_are_refused_by_name(helm: str, options: tuple[str, ...], complaint: str) -> None:
+    done = template(helm, *options)
+    assert done.returncode != 0
+    assert complaint in done.stderr
+
+
+def sources() -> str:
+    parts = ("edge", "agent_fn", "tool_fn", "embed_fn", "migrations", "libs/runtime")
+    return "\n".join(path.read_text() for part in parts for path in (ROOT / part / "src").rglob("*.py"))
+
+
+def test_alerts_and_dashboards_ask_for_metrics_that_exist(render: Render) -> None:
+    text = sources()
+    asked = set()
+    for document in render(*PRODUCTION):
+        if document["kind"] in ("PrometheusRule", "ConfigMap"):
+            asked |= set(re.findall(r"\b(dormouse_[a-z_]+)", str(document)))
+    asked.discard("dormouse_app")
+    assert len(asked) > 10
+    for name in asked:
+        assert re.sub(r"_(total|bucket|count|sum)$", "", name) in text, name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_variable_that_is_set_is_one_that_a_part_reads(render: Render, case: str) -> None:
+    text = sources()
+    fields = set(re.findall(r"^    ([a-z_]+): ", (ROOT / "edge/src/edge/settings.py").read_text(), re.MULTILINE))
+    names = {
+        variable["name"]
+        for _, pod in pods(render(*CASES[case]))
+        for container in pod["spec"]["containers"]
+        for variable in container.get("env", [])
+    }
+    ours = {name for name in names if name.startswith("DORMOUSE_")}
+    assert len(ours) > 10
+    for name in ours:
+        assert name in text or name.removeprefix("DORMOUSE_").lower() in fields, name
