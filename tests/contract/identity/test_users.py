@@ -106,3 +106,41 @@ async def test_what_admins_do_is_in_the_audit_log_and_no_secret_is(edge: Edge, t
     assert {"user.created", "auth.logged_in", "permission.role_changed", "user.disabled"} <= actions
     for secret in (person.email, PASSWORD, person.refresh_token, person.access_token):
         assert secret not in log.text
+
+
+@pytest.mark.parametrize("bound", [{"scopes": ["users", "keys"]}, {"agents": ["chat"]}, {"tools": []}])
+async def test_a_bounded_key_makes_no_user_who_may_more(
+    edge: Edge, tenant: Tenant, bound: dict[str, list[str]]
+) -> None:
+    admin = await new_person(edge, tenant, "admin", logged_in=False)
+    async with edge.client(tenant) as http:
+        made = await http.post("/v1/keys", json={"name": "bounded", "role": "admin", **bound})
+        assert made.status_code == 201, made.text
+    async with edge.client(Tenant(tenant.id, "", made.json()["key"])) as http:
+        answers = [
+            await http.post("/v1/users", json={"email": "x@example.org", "role": "admin", "password": PASSWORD}),
+            await http.post("/v1/users", json={"email": "y@example.org", "role": "member"}),
+            await http.patch(f"/v1/users/{admin.id}", json={"role": "admin"}),
+            await http.post(f"/v1/users/{admin.id}/invitation"),
+        ]
+        assert [(answer.status_code, code_of(answer)) for answer in answers] == [(403, "insufficient_scope")] * 4
+        assert (await http.get("/v1/users")).status_code == 200
+
+
+async def test_a_disabled_users_keys_stop_and_a_lower_role_bounds_them(edge: Edge, tenant: Tenant) -> None:
+    person = await new_person(edge, tenant)
+    async with person.client() as http:
+        made = (await http.post("/v1/keys", json={"name": "own"})).json()
+    async with edge.client(tenant) as http:
+        assert (await http.patch(f"/v1/users/{person.id}", json={"role": "viewer"})).status_code == 200
+    async with edge.client(Tenant(tenant.id, "", made["key"])) as http:
+        me = (await http.get("/auth/me")).json()
+        assert (me["role"], me["credential"], me["user"]["id"]) == ("viewer", "api_key", person.id)
+    async with person.client() as http:
+        other = await http.post("/v1/keys", json={"name": "other"})
+        assert other.status_code == 403, "a viewer makes no keys"
+    async with edge.client(tenant) as http:
+        made = (await http.post("/v1/keys", json={"name": "another", "user": person.id})).json()
+        assert (await http.patch(f"/v1/users/{person.id}", json={"disabled": True})).status_code == 200
+    async with edge.client(Tenant(tenant.id, "", made["key"])) as http:
+        assert (await http.get("/auth/me")).status_code == 401

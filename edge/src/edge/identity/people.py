@@ -12,8 +12,9 @@ from dormouse_runtime import logs
 from edge.audit import Entry, append
 from edge.audit.log import client
 from edge.auth.access_tokens import AccessTokens
-from edge.auth.caller import Caller, Role
+from edge.auth.caller import EVERYTHING, Caller, Role
 from edge.auth.peppers import Peppers
+from edge.auth.scopes import OF_ROLE
 from edge.database import Connection, Database
 from edge.errors import ApiError, invalid_argument
 from edge.metrics import LOGINS
@@ -175,7 +176,11 @@ class People:
     async def create_user(
         self, caller: Caller, *, email: str, name: str, role: Role, password: str | None
     ) -> tuple[User, str | None]:
-        """A user of the caller's tenant, and an invitation where they have no password yet. CONFLICT."""
+        """A user of the caller's tenant, and an invitation where they have no password yet.
+
+        403 for a credential that may less than such a user; CONFLICT.
+        """
+        _check_within(caller, role)
         password_hash = None
         if password is not None:
             self._check_password(password, email)
@@ -203,10 +208,12 @@ class People:
     async def change_user(
         self, caller: Caller, user_id: str, *, name: str | None, role: Role | None, disabled: bool | None
     ) -> User:
-        """Counts on every replica within 60 s. 404, CONFLICT for the last admin."""
+        """Counts on every replica within 60 s. 403 as for a new one, 404, CONFLICT for the last admin."""
         ended: Sequence[str] = ()
         async with self._database.tenant(caller.tenant) as connection:
             before = await users.get_user(connection, user_id)
+            if role is not None:
+                _check_within(caller, role)
             user = await users.change_user(connection, user_id, name=name, role=role, disabled=disabled)
             if user.disabled_at is not None:
                 ended = await sessions.end_sessions_of(connection, user_id, "disabled")
@@ -216,9 +223,10 @@ class People:
         return user
 
     async def invite(self, caller: Caller, user_id: str) -> str:
-        """An invitation for a user to choose a password; one from before stops working. 404."""
+        """An invitation for a user to choose a password; one from before stops working. 403 as for a new one, 404."""
         async with self._database.tenant(caller.tenant) as connection:
             user = await users.get_user(connection, user_id)
+            _check_within(caller, user.role)
             if user.disabled_at is not None:
                 raise ApiError(409, "The user is disabled.", type="conflict_error", code="conflict")
             invitation = await invitations.invite(connection, caller.tenant, user_id, self._peppers)
@@ -267,6 +275,17 @@ class People:
     async def _write_failure(self, tenant: str, user_id: str) -> None:
         async with self._database.tenant(tenant) as connection:
             await append(connection, _entry(tenant, "anonymous", "auth.login_failed", user_id))
+
+
+def _check_within(caller: Caller, role: Role) -> None:
+    """Nobody makes a user who may more than their own credential. Raises ApiError 403."""
+    if caller.grants != EVERYTHING or not OF_ROLE[role] <= caller.scopes:
+        raise ApiError(
+            403,
+            f"This credential may less than a user with the role `{role}`, so it cannot make one.",
+            type="permission_error",
+            code="insufficient_scope",
+        )
 
 
 def _change(before: User, after: User) -> tuple[str, str]:
