@@ -1,4 +1,4 @@
-"""The examples of README and the API guide, run as they stand against a real platform."""
+"""The examples of README and the guides, run as they stand against a real platform."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLES = [
     pytest.param(language, code, id=f"{page}-{number}")
-    for page in ("README.md", "docs/guides/api.md")
+    for page in ("README.md", "docs/guides/api.md", "docs/guides/identity.md")
     for number, (language, code) in enumerate(FENCE.findall((ROOT / page).read_text()), 1)
 ]
 

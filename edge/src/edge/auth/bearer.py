@@ -33,7 +33,9 @@ class BearerScheme(SecurityBase):
         Raises ApiError 401, ApiError 403 where a scope is missing, ApiError 429 and 503 as `Limits.admit` does, and
         DATABASE_UNAVAILABLE or FUNCTION_UNAVAILABLE when the credential cannot be checked now.
         """
-        scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+        given = request.headers.getlist("authorization")
+        # Of two, a proxy before us may have checked the other one.
+        scheme, _, credential = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         credential = credential.strip()
         if scheme.lower() != "bearer" or not credential:
             raise unauthenticated(
