@@ -1,4 +1,4 @@
-"""`python -m terraform.commands`: values, manifests, get, schema, cost."""
+"""`python -m terraform.commands`: values, cluster, secrets, get, schema, cost."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from terraform.commands import contract, cost, helm_values
+from terraform.commands import contract, cost, helm_values, manifests
 
 _MADE = "# Made from the outputs of this environment; make it anew instead of editing it.\n"
 
@@ -19,12 +19,13 @@ def main() -> int:
     actions = parser.add_subparsers(dest="action", required=True)
     for name, what in (
         ("values", "Helm values of an environment"),
-        ("manifests", "what the add-ons have to know of it"),
+        ("cluster", "manifests: who signs, where secrets are, how people come in"),
+        ("secrets", "manifests: the chart's Secrets and the services' role in the database"),
         ("get", "one value of the outputs, for shell scripts"),
     ):
         action = actions.add_parser(name, help=what)
         action.add_argument("outputs", type=Path, help="file with `terraform output -json platform`")
-        if name == "manifests":
+        if name == "cluster":
             action.add_argument("--email", required=True, help="whom the certificate authority writes to")
         if name == "get":
             action.add_argument("field", help="for instance cluster.name; a list is printed one item a line")
@@ -47,8 +48,10 @@ def _answer(arguments: argparse.Namespace) -> str:
     platform = contract.decode(arguments.outputs.read_bytes())
     if arguments.action == "values":
         return _MADE + yaml.safe_dump(helm_values.values(platform), sort_keys=False)
-    if arguments.action == "manifests":
-        return _MADE + yaml.safe_dump_all(helm_values.manifests(platform, email=arguments.email), sort_keys=False)
+    if arguments.action == "cluster":
+        return _MADE + yaml.safe_dump_all(manifests.of_cluster(platform, email=arguments.email), sort_keys=False)
+    if arguments.action == "secrets":
+        return _MADE + yaml.safe_dump_all(manifests.of_secrets(platform), sort_keys=False)
     return _field(platform, arguments.field)
 
 

@@ -58,9 +58,14 @@ class Postgres(_Part):
     port: Annotated[int, Meta(ge=1, le=65535)]
     database: Name
     owner: Annotated[PostgresRole, Meta(description="Owns the tables; the migrations connect as this role.")]
-    application: Annotated[PostgresRole, Meta(description="What the services connect as; the migrations make it.")]
-    tls_mode: Annotated[str, Meta(pattern="^(require|verify-ca|verify-full)$", description="libpq's sslmode.")]
-    certificates_url: Annotated[str, Meta(description="PEM bundle that signs the server; empty: the system's.")]
+    application: Annotated[PostgresRole, Meta(description="What the services connect as; `make env-install` makes it.")]
+    tls_mode: Annotated[
+        str,
+        Meta(
+            pattern="^(require|verify-full)$",
+            description="libpq's sslmode; verify-full where a public authority signs the server's certificate.",
+        ),
+    ]
 
 
 class Redis(_Part):
@@ -85,8 +90,10 @@ class Secrets(_Part):
     store: Annotated[
         dict[str, Any], Meta(description="Provider of External Secrets' ClusterSecretStore.", min_length=1)
     ]
-    key_pepper: SecretReference
     provided: Annotated[dict[str, SecretReference], Meta(description="Secrets that people put in, for tool_fn.")]
+    save_keys: Annotated[
+        list[str], Meta(min_length=1, description="Command that keeps a copy of the cluster's keys, given on stdin.")
+    ]
 
 
 class Identity(_Part):
@@ -119,6 +126,7 @@ class Platform(_Part):
     region: Name
     namespace: Name
     host: Annotated[str, Meta(min_length=1, description="Public name of the API.")]
+    networks: Annotated[list[str], Meta(min_length=1, description="Where database and cache are, as CIDR.")]
     cluster: Cluster
     tls: Tls
     postgres: Postgres

@@ -66,7 +66,7 @@ async def test_documents_are_encrypted_versioned_and_closed(made: Dev, account: 
 
 async def test_images_are_scanned_and_keep_their_tags(made: Dev, account: SimulatedAccount) -> None:
     repositories = await account.ask("ecr", lambda ecr: ecr.describe_repositories()["repositories"])
-    assert f"{NAME}/agent-fn" in {repository["repositoryName"] for repository in repositories}
+    assert f"{NAME}/dormouse-agent-fn" in {repository["repositoryName"] for repository in repositories}
     assert all(repository["imageScanningConfiguration"]["scanOnPush"] for repository in repositories)
     assert all(repository["imageTagMutability"] == "IMMUTABLE" for repository in repositories)
 
@@ -88,7 +88,7 @@ async def test_the_database_is_encrypted_and_private(made: Dev, account: Simulat
 
 async def _drawn(account: SimulatedAccount) -> dict[str, str]:
     def read(manager: Any) -> dict[str, str]:
-        names = ("redis-password", "postgres-application-password", "key-pepper")
+        names = ("redis-password", "postgres-application-password")
         return {name: manager.get_secret_value(SecretId=f"{NAME}/{name}")["SecretString"] for name in names}
 
     values: dict[str, str] = await account.ask("secretsmanager", read)
@@ -112,9 +112,8 @@ async def test_the_outputs_keep_the_contract_and_become_values(made: Dev) -> Non
     platform = contract.decode(await made.environment.platform())
     assert platform.environment == "dev"
     values = helm_values.values(platform)
-    assert values["files"]["url"] == f"s3://{BUCKET}/originals"
-    assert values["toolSecrets"] == {"TAVILY_API_KEY": {"secret": f"{NAME}/tavily-api-key", "property": ""}}
-    assert values["images"]["registry"].endswith(f"/{NAME}")
+    assert values["files"]["place"] == f"s3://{BUCKET}/originals"
+    assert values["image"]["registry"].endswith(f".amazonaws.com/{NAME}")
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])

@@ -53,7 +53,7 @@ module "platform" {
 
 # Drawn at every run and stored only when an edition is new; never in the state.
 ephemeral "aws_secretsmanager_random_password" "drawn" {
-  for_each = toset(["redis-password", "postgres-application-password", "key-pepper"])
+  for_each = toset(["redis-password", "postgres-application-password"])
 
   password_length     = 48
   exclude_punctuation = true

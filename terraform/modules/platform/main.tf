@@ -89,11 +89,13 @@ module "secrets" {
   generated = {
     redis-password                = { description = "Valkey's password", edition = var.secret_editions.redis_password }
     postgres-application-password = { description = "Password of the services' role in Postgres", edition = var.secret_editions.postgres_application_password }
-    # A new pepper makes every API key worthless: it has no edition to raise.
-    key-pepper = { description = "Secret under which API keys are stored" }
   }
-  values   = var.drawn_secrets
-  provided = { for name, description in var.provided_secrets : name => { description = description } }
+  values = var.drawn_secrets
+  provided = merge(
+    # The cluster makes these keys. Without the pepper among them every API key in the database is worthless.
+    { cluster-keys = { description = "Copy of the cluster's keys, put there by make env-install" } },
+    { for name, description in var.provided_secrets : name => { description = description } },
+  )
 }
 
 module "postgres" {

@@ -7,6 +7,7 @@ output "platform" {
     region      = data.aws_region.here.name
     namespace   = local.namespace
     host        = local.host
+    networks    = [module.network.cidr]
 
     cluster = {
       name               = module.cluster.name
@@ -23,13 +24,13 @@ output "platform" {
     }
 
     postgres = {
-      host             = module.postgres.host
-      port             = module.postgres.port
-      database         = module.postgres.database
-      owner            = { role = module.postgres.owner, secret = module.postgres.owner_secret_arn, property = "password" }
-      application      = { role = "dormouse_app", secret = module.secrets.names["postgres-application-password"], property = "" }
-      tls_mode         = "verify-full"
-      certificates_url = "https://truststore.pki.rds.amazonaws.com/${data.aws_region.here.name}/${data.aws_region.here.name}-bundle.pem"
+      host        = module.postgres.host
+      port        = module.postgres.port
+      database    = module.postgres.database
+      owner       = { role = module.postgres.owner, secret = module.postgres.owner_secret_arn, property = "password" }
+      application = { role = "dormouse_app", secret = module.secrets.names["postgres-application-password"], property = "" }
+      # RDS' certificates are signed by an authority of its own, which images do not know.
+      tls_mode = "require"
     }
 
     redis = {
@@ -51,9 +52,9 @@ output "platform" {
     }
 
     secrets = {
-      store      = { aws = { service = "SecretsManager", region = data.aws_region.here.name } }
-      key_pepper = { secret = module.secrets.names["key-pepper"], property = "" }
-      provided   = { for name in keys(var.provided_secrets) : name => { secret = module.secrets.names[name], property = "" } }
+      store     = { aws = { service = "SecretsManager", region = data.aws_region.here.name } }
+      provided  = { for name in keys(var.provided_secrets) : name => { secret = module.secrets.names[name], property = "" } }
+      save_keys = ["aws", "secretsmanager", "put-secret-value", "--region", data.aws_region.here.name, "--secret-id", module.secrets.names["cluster-keys"], "--secret-string", "file:///dev/stdin"]
     }
 
     identities = module.identities.identities

@@ -24,7 +24,7 @@ variable "budget" {
 }
 
 variable "drawn_secrets" {
-  description = "A fresh value each for redis-password, postgres-application-password and key-pepper; only those of a new edition are stored."
+  description = "A fresh value each for redis-password and postgres-application-password; only those of a new edition are stored."
   type        = map(string)
   ephemeral   = true
 }

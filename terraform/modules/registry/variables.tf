@@ -10,9 +10,9 @@ variable "tags" {
 }
 
 variable "parts" {
-  description = "The images."
+  description = "The images, as the chart names them."
   type        = set(string)
-  default     = ["edge", "agent-fn", "tool-fn", "embed-fn", "migrations", "model-server", "loadtest"]
+  default     = ["dormouse-edge", "dormouse-agent-fn", "dormouse-tool-fn", "dormouse-embed-fn", "dormouse-migrations", "dormouse-model-server", "dormouse-loadtest"]
 
   validation {
     condition     = alltrue([for part in var.parts : can(regex("^[a-z0-9]+(-[a-z0-9]+)*$", part))])

@@ -1,5 +1,5 @@
 ephemeral "aws_secretsmanager_random_password" "drawn" {
-  for_each = toset(["redis-password", "postgres-application-password", "key-pepper"])
+  for_each = toset(["redis-password", "postgres-application-password"])
 
   password_length     = 48
   exclude_punctuation = true

@@ -9,7 +9,6 @@ variables {
   drawn_secrets = {
     redis-password                = "0123456789abcdef0123456789abcdef"
     postgres-application-password = "0123456789abcdef0123456789abcdef"
-    key-pepper                    = "0123456789abcdef0123456789abcdef"
   }
   cluster = { access = { team = { principal_arn = "arn:aws:iam::123456789012:role/team", rights = "admin" } } }
 }

@@ -13,8 +13,8 @@ run "a_repository_a_part" {
 
   assert {
     condition = [for repository in aws_ecr_repository.this : repository.name] == [
-      "dormouse-dev/agent-fn", "dormouse-dev/edge", "dormouse-dev/embed-fn", "dormouse-dev/loadtest",
-      "dormouse-dev/migrations", "dormouse-dev/model-server", "dormouse-dev/tool-fn",
+      "dormouse-dev/dormouse-agent-fn", "dormouse-dev/dormouse-edge", "dormouse-dev/dormouse-embed-fn", "dormouse-dev/dormouse-loadtest",
+      "dormouse-dev/dormouse-migrations", "dormouse-dev/dormouse-model-server", "dormouse-dev/dormouse-tool-fn",
     ]
     error_message = "the repositories are others"
   }
@@ -38,7 +38,7 @@ run "old_images_go" {
   command = plan
 
   assert {
-    condition     = [for rule in jsondecode(aws_ecr_lifecycle_policy.this["edge"].policy).rules : rule.selection.countNumber] == [7, 50]
+    condition     = [for rule in jsondecode(aws_ecr_lifecycle_policy.this["dormouse-edge"].policy).rules : rule.selection.countNumber] == [7, 50]
     error_message = "images stay for another time"
   }
 }
