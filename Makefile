@@ -16,7 +16,7 @@ SANDBOX_SOURCES := $(addprefix tool_fn/src/tool_fn/sandbox/,component.py engine.
 # What ships, and what runs it here.
 SOURCES := $(foreach part,edge agent_fn tool_fn embed_fn migrations devstack libs/runtime,$(part)/src)
 
-.PHONY: help up down status logs test check lint format types security audit proto proto-check proto-release lock sandbox bench retrieval-eval transcripts images chart-docs clean
+.PHONY: help up down status logs test check lint format types security audit proto proto-check proto-release lock sandbox bench retrieval-eval transcripts images chart-docs tf-check tf-scan env-values env-addons env-install cost clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -113,6 +113,28 @@ chart-docs: $(VENV)/dev.stamp ## Make the chart's schema and its README's table 
 
 images: ## Build the images of the parts (PARTS="edge tool_fn", REGISTRY=…, PUSH=1; see images/README.md)
 	@images/build.sh $(PARTS)
+
+# Everything about environments: docs/environments.md.
+ENV ?= dev
+ENVIRONMENT := terraform/envs/$(ENV)
+
+tf-check: $(VENV)/dev.stamp ## Check Terraform: formats, plans, and an environment in a simulated account (SLOW=1: with its database)
+	@DORMOUSE_TF_SLOW=$(SLOW) $(BIN)/python -m pytest tests/terraform --durations=5
+
+env-values: $(VENV)/dev.stamp ## Make Helm values of an environment's outputs (ENV=dev)
+	@terraform -chdir=$(ENVIRONMENT) output -json platform > $(ENVIRONMENT)/outputs.json
+	@$(BIN)/python -m terraform.commands values $(ENVIRONMENT)/outputs.json > $(ENVIRONMENT)/values.yaml
+	@echo $(ENVIRONMENT)/values.yaml
+
+env-addons: env-values ## Install what the chart expects of a cluster (ENV=dev EMAIL=who-renews-certificates; PLAN=1 only prints)
+	@OUTPUTS=$(CURDIR)/$(ENVIRONMENT)/outputs.json PYTHON=$(CURDIR)/$(BIN)/python terraform/install/addons.sh
+
+env-install: env-values ## Install the chart into an environment (ENV=dev TAG=of-the-images; PLAN=1 only prints)
+	@OUTPUTS=$(CURDIR)/$(ENVIRONMENT)/outputs.json VALUES=$(CURDIR)/$(ENVIRONMENT)/values.yaml \
+		PYTHON=$(CURDIR)/$(BIN)/python terraform/install/chart.sh
+
+cost: $(VENV)/dev.stamp ## Write what environments cost to docs/cost.md
+	@$(BIN)/python -m terraform.commands cost > docs/cost.md.new && mv docs/cost.md.new docs/cost.md
 
 clean: down ## Remove everything that was built or stored here
 	@rm -rf $(VENV) $(dir $(SANDBOX)) .dormouse .mypy_cache .ruff_cache .pytest_cache .hypothesis

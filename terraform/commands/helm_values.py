@@ -26,10 +26,10 @@ def values(platform: Platform) -> dict[str, Any]:
         "postgres": {
             "existingSecret": POSTGRES,
             "applicationRole": platform.postgres.application.role,
-            "cidrs": platform.networks,
+            "cidrs": list(platform.networks),
             "port": platform.postgres.port,
         },
-        "redis": {"existingSecret": REDIS, "cidrs": platform.networks, "port": platform.redis.port},
+        "redis": {"existingSecret": REDIS, "cidrs": list(platform.networks), "port": platform.redis.port},
         "files": {"place": platform.documents.url, "env": platform.documents.environment},
         "edge": {"serviceAccountAnnotations": platform.identities["edge"].annotations},
         "ollama": {"nodeSelector": gpu.node_selector, "tolerations": gpu.tolerations},
