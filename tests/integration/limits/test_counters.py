@@ -123,14 +123,15 @@ async def test_redis_dies_in_the_middle_and_hardly_more_than_the_limit_is_admitt
         await hammer(all_of_them, 5)
         assert all(counters.is_away for counters in all_of_them)
         assert set(admitted.values()) == {60}
+        await hammer(all_of_them, 20)
+        assert set(admitted.values()) == {limit}
         if forgets:
             await mortal.start()
         else:
             mortal.process.send(signal.SIGCONT)
         await until(lambda: not any(counters.is_away for counters in all_of_them))
-        await hammer(all_of_them, 20)
+        await hammer(all_of_them, 10)
     assert max(admitted.values()) <= limit * 1.1
-    assert min(admitted.values()) >= limit * 0.9
 
 
 async def test_a_redis_that_hangs_delays_nobody_twice(mortal: Valkey) -> None:
