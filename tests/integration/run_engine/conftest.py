@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from edge.artifacts import ArtifactStore, open_artifacts
 from edge.database import Database
 from edge.redis_link import make_client
 from edge.runs import AgentClient, EngineSettings, RunEngine, keys, open_engine
+from edge.runs.ends import OnEnd
 from edge.runs.model import RunSpec
 
 from tests.integration.run_engine.scripted_agent import ScriptedAgent, asking, serving
@@ -36,7 +37,7 @@ class Bench:
     artifacts: dict[RunEngine, ArtifactStore] = field(default_factory=dict)
     ends: dict[RunEngine, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
-    async def replica(self, redis_url: str = "", database_url: str = "") -> RunEngine:
+    async def replica(self, redis_url: str = "", database_url: str = "", on_end: Sequence[OnEnd] = ()) -> RunEngine:
         """Another replica of the engine."""
         stop, opened = asyncio.Event(), asyncio.get_running_loop().create_future()
 
@@ -52,7 +53,7 @@ class Bench:
                 settings = EngineSettings(redis_url_, f"replica-{secrets.token_hex(4)}", 60, LEASE_S)
                 artifacts = await exits.enter_async_context(open_artifacts(database, redis_url_))
                 agent = AgentClient(channel, issuer, with_tools=True, with_documents=True)
-                engine = await exits.enter_async_context(open_engine(settings, agent, database, artifacts))
+                engine = await exits.enter_async_context(open_engine(settings, agent, database, artifacts, on_end))
                 self.artifacts[engine] = artifacts
                 opened.set_result(engine)
                 await stop.wait()
