@@ -123,7 +123,7 @@ def test_only_the_keys_jobs_have_a_token_for_the_api_server(render: Render, case
     for role in of_kind(documents, "Role"):
         for rule in role["rules"]:
             assert rule["resources"] == ["secrets"]
-            assert rule.get("resourceNames") == ["dm-keys"] or rule["verbs"] == ["create"]
+            assert rule["resourceNames"] == ["dm-keys"]
     assert not of_kind(documents, "ClusterRole")
 
 

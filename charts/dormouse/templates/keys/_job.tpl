@@ -1,7 +1,7 @@
 {{/* The pod that makes and renews keys. */}}
 {{- define "dormouse.keysPod" -}}
 restartPolicy: OnFailure
-serviceAccountName: {{ .account }}
+serviceAccountName: {{ include "dormouse.fullname" .root }}-keys
 enableServiceLinks: false
 {{- include "dormouse.pullSecrets" .root | nindent 0 }}
 securityContext:
@@ -16,7 +16,6 @@ containers:
       - service-keys
       - cluster
       - --secret={{ include "dormouse.keysSecret" .root }}
-      - --release={{ .root.Release.Name }}
       - --max-age-days={{ .maxAgeDays }}
     securityContext: {{- include "dormouse.containerSecurity" .root | nindent 6 }}
     resources:
@@ -27,35 +26,25 @@ volumes:
   - {name: scratch, emptyDir: {medium: Memory}}
 {{- end }}
 
-{{/* The account that may read and write one Secret: (dict "root" $ "account" … "hook" bool) */}}
+{{/* The account that may read and write one Secret. */}}
 {{- define "dormouse.keysAccount" -}}
-{{- $scope := dict "root" .root "component" "keys" }}
+{{- $name := printf "%s-keys" (include "dormouse.fullname" .) }}
 {{- range $kind := list "ServiceAccount" "Role" "RoleBinding" }}
 ---
 apiVersion: {{ eq $kind "ServiceAccount" | ternary "v1" "rbac.authorization.k8s.io/v1" }}
 kind: {{ $kind }}
 metadata:
-  name: {{ $.account }}
-  labels: {{- include "dormouse.labels" $scope | nindent 4 }}
-  {{- if $.hook }}
-  annotations:
-    helm.sh/hook: pre-install,pre-upgrade
-    helm.sh/hook-weight: "-20"
-    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
-  {{- end }}
+  name: {{ $name }}
+  labels: {{- include "dormouse.labels" (dict "root" $ "component" "keys") | nindent 4 }}
 {{- if eq $kind "Role" }}
 rules:
   - apiGroups: [""]
     resources: [secrets]
-    resourceNames: [{{ include "dormouse.keysSecret" $.root }}]
+    resourceNames: [{{ include "dormouse.keysSecret" $ }}]
     verbs: [get, update]
-  # A name cannot be asked for where the object does not exist yet.
-  - apiGroups: [""]
-    resources: [secrets]
-    verbs: [create]
 {{- else if eq $kind "RoleBinding" }}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ $.account }}}
-subjects: [{kind: ServiceAccount, name: {{ $.account }}, namespace: {{ $.root.Release.Namespace }}}]
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ $name }}}
+subjects: [{kind: ServiceAccount, name: {{ $name }}, namespace: {{ $.Release.Namespace }}}]
 {{- end }}
 {{- end }}
 {{- end }}

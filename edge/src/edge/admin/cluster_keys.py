@@ -1,7 +1,7 @@
 """`dormouse admin service-keys cluster`: the platform's keys in a Secret of Kubernetes, made once and renewed in steps.
 
-Runs as a pod whose account may create Secrets and read and write this one. One call takes one step of a rotation, so
-that the copies which Kubernetes mounts into pods (about a minute later) are never behind by two steps.
+Runs as a pod whose account may read and write the Secret, which is there and at first empty. One call takes one step of
+a rotation, so that the copies which Kubernetes mounts into pods (about a minute later) are never behind by two steps.
 """
 
 import argparse
@@ -39,7 +39,6 @@ _DAY_S: Final = 86_400.0
 def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     """What the command takes."""
     parser.add_argument("--secret", required=True, help="name of the Secret")
-    parser.add_argument("--release", default="", help="the Helm release that takes the Secret over")
     parser.add_argument("--max-age-days", type=float, default=0, help="renew the key at this age; 0: never")
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
     parser.add_argument("--api-server", default=f"{host}:{port}" if host else "", help="host:port; else the cluster's")
@@ -47,15 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -
 
 
 async def run(options: argparse.Namespace, output: Output) -> None:
-    """Makes the Secret if it is not there, else takes the rotation's next step if one is due."""
+    """Fills the Secret if it is empty, else takes the rotation's next step if one is due."""
     if not options.api_server:
         raise AdminError("this runs in a pod of the cluster; elsewhere give --api-server and --account")
     server = _ApiServer(options.api_server, options.account)
     now = time.time()
-    secret = server.find(options.secret)
-    if secret is None:
-        server.create(_new(options.secret, options.release, now))
-        output.done(f"Made the Secret {options.secret}.", step="made")
+    secret = server.read(options.secret)
+    if not secret.data:
+        fill(secret, now)
+        server.replace(secret)
+        output.done(f"Filled the Secret {options.secret}.", step="made")
         return
     missing = sorted({_PRIVATE, _TRUSTED, _PEPPER, _API_KEY} - secret.data.keys())
     if missing:
@@ -113,26 +113,22 @@ def take_step(secret: Secret, *, now: float, max_age_s: float) -> str:
     return step
 
 
-def _new(name: str, release: str, now: float) -> dict[str, Any]:
+def fill(secret: Secret, now: float) -> None:
+    """The first keys of an installation."""
     with tempfile.TemporaryDirectory() as folder:
         private, trusted = Path(folder, _PRIVATE), Path(folder, _TRUSTED)
         write_key_pair(private, trusted)
-        data = {
+        secret.data = {
             _PRIVATE: private.read_bytes(),
             _TRUSTED: trusted.read_bytes(),
             _PEPPER: token_hex(32).encode(),
             _API_KEY: api_keys.generate().encode(),
         }
-    labels = {"app.kubernetes.io/managed-by": "Helm"} if release else {}
-    annotations = {_MADE_AT: str(int(now)), _STEP_AT: str(int(now))}
-    metadata: dict[str, Any] = {"name": name, "labels": labels, "annotations": annotations}
-    if release:
-        annotations["meta.helm.sh/release-name"] = release
-    return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "data": _encoded(data)}
+    secret.annotations |= {_MADE_AT: str(int(now)), _STEP_AT: str(int(now))}
 
 
 class _ApiServer:
-    """What is needed of the Kubernetes API, spoken directly: four requests are no reason for its client library."""
+    """What is needed of the Kubernetes API, spoken directly: two requests are no reason for its client library."""
 
     def __init__(self, address: str, account: Path) -> None:
         host, _, port = address.rpartition(":")
@@ -145,18 +141,10 @@ class _ApiServer:
         self._path = f"/api/v1/namespaces/{self._namespace}/secrets"
         self._connection = HTTPSConnection(host.strip("[]"), int(port), timeout=20, context=context)
 
-    def find(self, name: str) -> Secret | None:
+    def read(self, name: str) -> Secret:
         found = self._ask("GET", f"{self._path}/{name}")
-        if found is None:
-            return None
         data = {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
         return Secret(data, dict(found["metadata"].get("annotations") or {}), found)
-
-    def create(self, secret: dict[str, Any]) -> None:
-        annotations = secret["metadata"]["annotations"]
-        if "meta.helm.sh/release-name" in annotations:
-            annotations["meta.helm.sh/release-namespace"] = self._namespace
-        self._ask("POST", self._path, secret)
 
     def replace(self, secret: Secret) -> None:
         """Refused by the API server when somebody has changed it meanwhile: the version is sent along."""
@@ -164,7 +152,7 @@ class _ApiServer:
         body = {**secret.rest, "metadata": metadata, "data": _encoded(secret.data)}
         self._ask("PUT", f"{self._path}/{metadata['name']}", body)
 
-    def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any] | None:
+    def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         headers = {"authorization": f"Bearer {self._token}", "content-type": "application/json"}
         try:
             self._connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -172,8 +160,6 @@ class _ApiServer:
             text = answer.read()
         except OSError as error:
             raise AdminError(f"the API server does not answer: {error}") from error
-        if method == "GET" and answer.status == 404:
-            return None
         if answer.status >= 300:
             try:
                 message = json.loads(text)["message"]

@@ -27,7 +27,7 @@ _HELP: Final = {
     "generate": "make a key pair for an internal service: FILE and FILE.public",
     "register": "trust an internal service's public key, within limits",
     "unregister": "trust an internal service, or one key of it, no more",
-    "cluster": "in a pod: make the Secret with the platform's keys, or take the next step of its rotation",
+    "cluster": "in a pod: fill the Secret with the platform's keys, or take the next step of its rotation",
 }
 
 
