@@ -248,6 +248,18 @@ async def test_a_plan_with_a_small_part_of_the_queue_is_refused_first(limited: L
             await following
 
 
+async def test_runs_that_wait_for_their_thread_take_nobodys_place_in_the_queue(limited: Limited) -> None:
+    async with limited.client("unlimited", address="203.0.113.17") as http:
+        path = f"/v1/threads/{(await http.post('/v1/threads', json={})).json()['id']}/runs"
+        runs = []
+        for number in range(QUEUE + 2):
+            body = run_body(f"Count to {200 + number}.", background=True, multitask_strategy="enqueue")
+            runs.append((await http.post(path, json=body)).raise_for_status().json()["id"])
+        assert (await chat(http, "Count to 2.")).end == "finished"
+        for run in reversed(runs):
+            await http.post(f"/v1/runs/{run}/cancel")
+
+
 async def test_runs_at_once_are_counted_on_a_thread_too(limited: Limited) -> None:
     async with limited.client("one", address="203.0.113.15") as http:
         path = f"/v1/threads/{(await http.post('/v1/threads', json={})).json()['id']}/runs"

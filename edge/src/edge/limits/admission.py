@@ -151,6 +151,9 @@ class Limits:
     def has_turn(self, own: Ownership) -> bool:
         return self._queue.has_turn(own.run_id)
 
+    def put_off(self, own: Ownership) -> None:
+        self._queue.leave(own.run_id)
+
     async def enter(self, own: Ownership, tell: Callable[[int], None]) -> None:
         if admitted := self._admitted.get(own.run_id):
             admitted.has_entered = True

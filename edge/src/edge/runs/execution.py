@@ -117,7 +117,9 @@ class Execution:
     def start(self) -> None:
         """Begins. The task is this object's: it ends with the run, by `cancel`, or by `stop`."""
         own = self._run.ownership
-        if self._may_start and self._means.gate.has_turn(own):
+        if not self._may_start:
+            self._means.gate.put_off(own)
+        elif self._means.gate.has_turn(own):
             self._run.begin()
         if not self._run.entries:
             self._append(run_started(own.run_id, own.request.agent_id, own.request.model, own.thread_id))

@@ -13,6 +13,9 @@ class Gate(Protocol):
     def has_turn(self, own: Ownership) -> bool:
         """Whether a run that starts now need not wait."""
 
+    def put_off(self, own: Ownership) -> None:
+        """A run that has just been admitted waits for its thread first."""
+
     async def enter(self, own: Ownership, tell: Callable[[int], None]) -> None:
         """Returns once the run may be executed; meanwhile `tell` hears of its position, 1 for the next.
 
@@ -34,6 +37,9 @@ class OpenGate:
 
     def has_turn(self, own: Ownership) -> bool:
         return True
+
+    def put_off(self, own: Ownership) -> None:
+        return
 
     async def enter(self, own: Ownership, tell: Callable[[int], None]) -> None:
         return
