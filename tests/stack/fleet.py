@@ -172,7 +172,9 @@ class Fleet:
             tool_target=tools if isinstance(tools, str) else tools.address,
             embed_target=embed if isinstance(embed, str) else embed.address,
         )
-        return await self._start(Edge(*self._named("edge", program, env)), ready=ready)
+        # Passwords of tests need not withstand anybody for long.
+        settings = {"DORMOUSE_PASSWORD_MEMORY_MIB": "8", **(env or {})}
+        return await self._start(Edge(*self._named("edge", program, settings)), ready=ready)
 
     async def edges(
         self,

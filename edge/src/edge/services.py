@@ -91,7 +91,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         authenticator = Authenticator(database, peppers)
         stack.push_async_callback(authenticator.close)
         credentials = await _open_credentials(settings, stack, database, peppers, authenticator)
-        passwords = Passwords(settings.password_threads)
+        passwords = Passwords(settings.password_threads, settings.password_memory_mib)
         session_life = timedelta(days=settings.session_days)
         people = People(database, credentials.access, passwords, peppers, session_life=session_life)
         stack.push_async_callback(people.close)

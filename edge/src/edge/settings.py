@@ -145,7 +145,9 @@ class Settings(BaseSettings):
     signing_key_days: Annotated[float, Field(gt=0, le=366)] = 30
     """How long a key signs access tokens before the next one does."""
     password_threads: Annotated[int, Field(ge=1, le=64)] = 2
-    """How many passwords are hashed at once; each takes a core for 50 ms and 32 MiB."""
+    """How many passwords are hashed at once; each takes a core for 50 ms."""
+    password_memory_mib: Annotated[int, Field(ge=8, le=1024)] = 32
+    """What hashing a password takes of memory, and in proportion of time. A change counts for each user's next login."""
     oidc: Annotated[tuple[Issuer, ...], NoDecode, BeforeValidator(_issuers)] = ()
     """Path of a YAML or JSON file that names other issuers whose tokens are good here, and what their claims mean."""
     postgres_url: Annotated[str, _url("postgresql", "postgres")]

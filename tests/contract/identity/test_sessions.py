@@ -159,7 +159,7 @@ async def test_a_new_password_ends_the_other_sessions(ann: Person, edge: Edge) -
     assert (await ann.log_in("entirely new words")).status_code == 200
 
 
-@pytest.mark.parametrize("password", ["short", "aaaaaaaaaaaaaaaa", "x" * 257])
+@pytest.mark.parametrize("password", ["short", "eleven char", "x" * 257, "p@example.org"])
 async def test_a_password_that_is_none_is_refused(edge: Edge, tenant: Tenant, password: str) -> None:
     async with edge.client(tenant) as http:
         answer = await http.post("/v1/users", json={"email": "p@example.org", "password": password})

@@ -9,13 +9,13 @@ from edge.auth.scopes import Role, Scope
 from edge.content import Schema
 
 from .passwords import MAX_LENGTH, MIN_LENGTH
-from .users import email_of
+from .users import EMAIL_LIMIT, EMAIL_PATTERN, email_of
 
 TENANT_PATTERN: Final = r"^[A-Za-z0-9_.@-]{1,128}$"
 
 Email = Annotated[
     str,
-    Field(max_length=254, pattern=r"^[^@\s\x00]{1,64}@[^@\s\x00]{1,190}$", description="In any case."),
+    Field(max_length=EMAIL_LIMIT, pattern=EMAIL_PATTERN, description="In any case."),
     AfterValidator(email_of),
 ]
 NewPassword = Annotated[str, Field(min_length=MIN_LENGTH, max_length=MAX_LENGTH)]

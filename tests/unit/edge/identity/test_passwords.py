@@ -68,8 +68,8 @@ async def test_an_unknown_user_costs_what_a_wrong_password_costs(passwords: Pass
     [
         ("twelve chars", True),
         ("eleven char", False),
-        ("x" * MAX_LENGTH, False),
-        ("abcabcabcabcabcabc", False),
+        ("x" * MAX_LENGTH, True),
+        ("x" * (MAX_LENGTH + 1), False),
         ("pässwörter sind gut", True),
         ("ann.somebody@example.org", False),
         ("ANN.SOMEBODY", False),
