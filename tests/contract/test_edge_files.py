@@ -35,7 +35,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def file_bench(stack: Stack, folder: Path, **env: str) -> AsyncIterator[Bench]:
+async def file_bench(stack: Stack, **env: str) -> AsyncIterator[Bench]:
+    folder = stack.database.files
     documents = ScriptedDocuments(TokenVerifier.from_file(stack.credentials.trusted_keys, "embed_fn"))
     async with serving_documents(documents) as embed_fn, stack.fleet() as fleet:
         settings = {"DORMOUSE_FILES": str(folder), "DORMOUSE_MAX_FILE_BYTES": str(LIMIT), **env}
@@ -43,8 +44,8 @@ async def file_bench(stack: Stack, folder: Path, **env: str) -> AsyncIterator[Be
 
 
 @pytest.fixture(scope="module")
-async def bench(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
-    async with file_bench(stack, tmp_path_factory.mktemp("files") / "new") as bench:
+async def bench(stack: Stack) -> AsyncIterator[Bench]:
+    async with file_bench(stack) as bench:
         yield bench
 
 

@@ -51,7 +51,7 @@ async def front(platform: Platform, stack: Stack, tmp_path_factory: pytest.TempP
             "DORMOUSE_CORS_ORIGINS": PAGE,
             "DORMOUSE_TRUSTED_PROXIES": "127.0.0.0/8",
             "DORMOUSE_AUDIT_ADDRESSES": "true",
-            "DORMOUSE_FILES": str(folder / "files"),
+            "DORMOUSE_FILES": str(stack.database.files),
         }
         edge = await fleet.edge(platform.agent_fn, embed=embed_fn, env=env, ready=False)
         yield Front(edge, folder)

@@ -36,12 +36,12 @@ WRITING: dict[str, Any] = {
 
 
 @pytest.fixture
-async def instant(fleet: Fleet, tmp_path: Path) -> Platform:
+async def instant(fleet: Fleet, stack: Stack) -> Platform:
     """A platform whose model takes no time."""
     model_server: ModelServer = await fleet.model_server(ttft_ms=0, token_ms=0, tokens=3)
     agent_fn = await fleet.agent_fn(model_server)
     embed_fn = await fleet.embed_fn(model_server)
-    edge = await fleet.edge(agent_fn, embed=embed_fn, env={"DORMOUSE_FILES": str(tmp_path / "files")})
+    edge = await fleet.edge(agent_fn, embed=embed_fn, env={"DORMOUSE_FILES": str(stack.database.files)})
     return Platform(model_server, agent_fn, edge)
 
 

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from tests.stack import Stack, Tenant
 
-OF_NO_TENANT = {"alembic_version", "checkpoint_migrations", "embedding_models", "signing_keys"}
+OF_NO_TENANT = {"alembic_version", "checkpoint_migrations", "embedding_models", "file_store", "signing_keys"}
 """What the platform knows of itself. A table that is not here belongs to tenants, and the database separates them."""
 
 DEFINERS = {
@@ -23,6 +23,8 @@ DEFINERS = {
     "delete_chunks",
     "documents_to_clear",
     "ensure_embedding_model",
+    "expire_files",
+    "file_store_of",
     "find_api_key",
     "hold_files",
     "hold_requests",

@@ -34,6 +34,8 @@ class Database:
     def __init__(self, folder: Path, credentials: Credentials, logs: Path) -> None:
         self._credentials = credentials
         self._migrations_log = logs / f"{folder.name}-migrations.log"
+        self.files = folder.with_name(f"{folder.name}-files")
+        """Where every edge on this database keeps its files."""
         self.server = Postgres(folder, credentials.postgres, log=logs / f"{folder.name}.log", durable=False)
 
     @property

@@ -11,6 +11,9 @@ from dormouse_runtime.errors import DormouseError
 from .agents import AgentDirectory
 from .database import Database
 from .embed_client import EmbedClient
+from .errors import ApiError
+from .files import Files
+from .files.store_place import WrongStoreError
 from .lifecycle import Lifecycle
 from .runs import RunEngine
 from .tool_client import ToolClient
@@ -22,6 +25,9 @@ CHECK_TIMEOUT_S: Final = 0.8
 
 POSTGRES_TIMEOUT_S: Final = 0.64
 """A quarter more for a server that has stopped in mid-answer makes it the same."""
+
+FILE_STORE_FRESH_S: Final = 10.0
+"""So long an answer of the store of files counts: with S3 each question costs."""
 
 REPORT_FRESH_S: Final = 0.5
 """So long a report is given again: many probes cost no more than a few."""
@@ -54,6 +60,7 @@ class Health:
         agents: AgentDirectory,
         tools: ToolClient,
         embed: EmbedClient,
+        files: Files | None,
         runs: RunEngine,
         lifecycle: Lifecycle,
         agent_probe_s: float,
@@ -62,6 +69,8 @@ class Health:
         self._agents = agents
         self._tools = tools
         self._embed = embed
+        self._files = files
+        self._file_store_at = float("-inf")
         self._runs = runs
         self._lifecycle = lifecycle
         self._agent_probe_s = agent_probe_s
@@ -85,12 +94,13 @@ class Health:
         return Report(True, "ready", components)
 
     async def _check(self) -> Mapping[str, Component]:
-        postgres, (agent_fn, model_server), tool_fn, embed_fn = await asyncio.gather(
-            self._postgres(), self._agent_fn(), self._tool_fn(), self._embed_fn()
+        postgres, (agent_fn, model_server), tool_fn, embed_fn, file_store = await asyncio.gather(
+            self._postgres(), self._agent_fn(), self._tool_fn(), self._embed_fn(), self._file_store()
         )
         return {
             "agent_fn": agent_fn,
             "embed_fn": embed_fn,
+            "file_store": file_store,
             "model_server": model_server,
             "postgres": postgres,
             "redis": self._redis(),
@@ -131,6 +141,20 @@ class Health:
                     await self._embed.probe()
             except (TimeoutError, DormouseError):
                 return Component("degraded", "It does not answer. Documents cannot be searched, nor texts embedded.")
+        return Component("ok", "It answers.")
+
+    async def _file_store(self) -> Component:
+        if self._files is None:
+            return Component("ok", "There is none: no files are kept.")
+        if time.monotonic() - self._file_store_at > FILE_STORE_FRESH_S:
+            try:
+                async with asyncio.timeout(CHECK_TIMEOUT_S):
+                    await self._files.probe()
+            except WrongStoreError as error:
+                return Component("degraded", f"{error.message} Files are refused.")
+            except (TimeoutError, ApiError, DormouseError):
+                return Component("degraded", "It does not answer. Files are neither taken nor given back.")
+            self._file_store_at = time.monotonic()
         return Component("ok", "It answers.")
 
     def _is_due(self, last_answer: float) -> bool:

@@ -80,7 +80,11 @@ async def readyz(request: Request) -> Response:
 async def component_health(
     request: Request,
     component: Annotated[
-        str, Path(description="agent_fn, model_server, postgres, redis or tool_fn.", examples=["postgres"])
+        str,
+        Path(
+            description="agent_fn, embed_fn, file_store, model_server, postgres, redis or tool_fn.",
+            examples=["postgres"],
+        ),
     ],
 ) -> Response:
     found = (await services_of(request).health.report()).components.get(component)

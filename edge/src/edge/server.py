@@ -18,6 +18,7 @@ from dormouse_runtime.settings import Address
 
 from .app import create_app
 from .connections import LOOPBACK, ConnectionCounter
+from .files import refusal
 from .http_protocol import EdgeHttpProtocol
 from .lifecycle import Lifecycle
 from .settings import Settings
@@ -112,6 +113,9 @@ def serve(settings: Settings) -> int:
         certificate = _certificate(settings)
     except OSError as error:
         _log.error("can't start: DORMOUSE_TLS_CERTIFICATE, DORMOUSE_TLS_KEY: %s", error)
+        return 1
+    if sentence := asyncio.run(refusal(settings.postgres_url, settings.files)):
+        _log.error("can't start: %s", sentence)
         return 1
     counter = ConnectionCounter(settings.connections_per_address, (*LOOPBACK, *settings.trusted_proxies))
     config = uvicorn.Config(

@@ -164,6 +164,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             agents=agents,
             tools=tools,
             embed=embed,
+            files=files,
             runs=runs,
             lifecycle=lifecycle,
             agent_probe_s=settings.agent_probe_s,

@@ -26,7 +26,7 @@ CALLABLE = (
     *("prune_run_logs", "resumed_runs", "prune_tool_calls", "ensure_embedding_model", "documents_to_clear"),
     *("prune_embedding_cache", "prune_search_outcomes", "match_words", "delete_chunks"),
     *("library_to_search", "documents_to_search", "nearest_passages", "nearest_by_index", "matching_passages"),
-    "found_passages",
+    *("found_passages", "expire_files", "file_store_of"),
     *("claim_files", "hold_files", "find_api_key", "note_api_key_uses", "renew_api_key_mac"),
     *("append_audit_entry", "add_tenant"),
     *("lock_spending", "budgets_of", "add_to_spent", "reserve_spending", "free_reservations", "settle_spending"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from devstack.process import Process
 from dormouse_runtime.identity import TokenVerifier
@@ -72,13 +73,15 @@ async def tenant(database: Database) -> Tenant:
 
 
 @pytest.fixture(scope="module")
-async def whole_site(stack: Stack, database: Database, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+async def whole_site(stack: Stack, database: Database) -> AsyncIterator[Site]:
+    async with await psycopg.AsyncConnection.connect(database.owner_url) as connection:
+        await connection.execute("delete from file_store")  # the store of the module before
     async with stack.fleet() as fleet:
         documents = ScriptedDocuments(TokenVerifier.from_file(stack.credentials.trusted_keys, "embed_fn"))
         embed_fn = EmbedFn(documents, fleet.address())
         await embed_fn.start()
         try:
-            yield Site(fleet, database, embed_fn, tmp_path_factory.mktemp("site") / "files")
+            yield Site(fleet, database, embed_fn, database.files)
         finally:
             await embed_fn.stop()
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from devstack.errors import StartError
 from edge.files.driver import CONCURRENCY
 
 from tests.contract.test_edge_files import ended, events_of, uploaded
@@ -165,3 +166,50 @@ async def test_a_database_that_is_away_for_a_while_loses_nothing(site: Site, sta
                 if answer.status_code == 200 and answer.json()["status"] == "processed":
                     break
                 await asyncio.sleep(0.1)
+
+
+async def test_a_file_goes_when_its_time_is_over(site: Site, stays: Edge, tenant: Tenant) -> None:
+    kept = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    async with stays.client(tenant) as http:
+        file = await uploaded(http, "gone in an hour", **kept)
+        assert file["expires_at"] == pytest.approx(file["created_at"] + 3600, abs=1)
+        await ended(http, file["id"])
+        again = await uploaded(http, "gone in an hour", **(kept | {"expires_after[seconds]": "7200"}))
+        assert (again["id"], again["already_existed"]) == (file["id"], True)
+        assert again["expires_at"] >= file["expires_at"] + 3600
+        stay = await uploaded(http, "for good")
+        await ended(http, stay["id"])
+        await expire(site, tenant, file["id"], stay["id"])
+        assert (await http.get(f"/v1/files/{file['id']}")).status_code == 404, "at once, whoever clears it away"
+        async with asyncio.timeout(WAIT_S):
+            while await rows(site, tenant) or site.originals(tenant):
+                await asyncio.sleep(0.05)
+        assert not {(tenant.id, file["id"]), (tenant.id, stay["id"])} & set(site.documents.documents)
+
+
+async def expire(site: Site, tenant: Tenant, *file_ids: str) -> None:
+    async with await psycopg.AsyncConnection.connect(site.database.url) as connection:
+        await connection.execute("select set_config('dormouse.tenant', %s, true)", [tenant.id])
+        await connection.execute("update files set expires_at = now() where id = any(%s)", [list(file_ids)])
+
+
+async def test_a_file_that_comes_again_for_good_stays(site: Site, stays: Edge, tenant: Tenant) -> None:
+    kept = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+    async with stays.client(tenant) as http:
+        await uploaded(http, "once for an hour", **kept)
+        assert (await uploaded(http, "once for an hour"))["expires_at"] is None
+        assert (await uploaded(http, "once for an hour", **kept))["expires_at"] is None
+        for wrong in ({"expires_after[seconds]": "3600"}, {**kept, "expires_after[seconds]": "59"}):
+            answer = await http.post("/v1/files", files={"file": ("a", b"x")}, data=wrong)
+            assert (answer.status_code, answer.json()["error"]["param"][:13]) == (400, "expires_after")
+
+
+async def test_a_replica_that_names_another_store_does_not_start(
+    site: Site, stays: Edge, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert stays.url
+    with pytest.raises(StartError) as refused:
+        await site.edge(DORMOUSE_FILES=str(tmp_path_factory.mktemp("elsewhere")))
+    [reason] = [line for line in refused.value.log if "can't start" in line]
+    assert "but the files of this database are in another store" in reason
+    assert str(site.folder) in reason

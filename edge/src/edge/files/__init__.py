@@ -2,7 +2,7 @@
 
 from .following import FileEvent
 from .model import FilePage, FileRecord, FileStatus, Phase, Progress
-from .service import Files, NoFilesError, open_files
+from .service import Files, NoFilesError, open_files, refusal
 
 __all__ = [
     "FileEvent",
@@ -14,4 +14,5 @@ __all__ = [
     "Phase",
     "Progress",
     "open_files",
+    "refusal",
 ]

@@ -23,6 +23,7 @@ from .ingestion import ingest
 from .leases import Leases
 from .model import FileRecord, FileStatus, Progress
 from .originals import OriginalMissingError, Originals
+from .store_place import StorePlace
 from .table import FileTable
 
 CONCURRENCY: Final = 4
@@ -82,11 +83,14 @@ class Watch:
 class IngestionDriver:
     """Takes files from the table as it has room for them, tenants in turn."""
 
-    def __init__(self, table: FileTable, originals: Originals, embed: EmbedClient, leases: Leases) -> None:
+    def __init__(
+        self, table: FileTable, originals: Originals, embed: EmbedClient, leases: Leases, place: StorePlace
+    ) -> None:
         self._table = table
         self._originals = originals
         self._embed = embed
         self._leases = leases
+        self._place = place
         self._owner = leases.owner
         self._work: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._watches: dict[str, Watch] = {}
@@ -128,8 +132,9 @@ class IngestionDriver:
             self._wake.clear()
             room = CONCURRENCY - len(self._work)
             try:
+                await self._place.confirm()  # whoever has another store would find the originals missing
                 claimed = await self._table.claim(self._owner, self._leases.lease_s, room) if room > 0 else []
-            except DormouseError as error:
+            except (DormouseError, ApiError) as error:
                 _log.debug("cannot look for files to ingest", extra={"cause": repr(error)})
                 claimed = []
             except Exception:  # noqa: BLE001 - the edge of a task: files must be taken up again when whatever it is has passed

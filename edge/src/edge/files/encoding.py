@@ -21,6 +21,7 @@ def file_to_json(file: FileRecord) -> dict[str, Any]:
         "object": "file",
         "bytes": file.size_bytes,
         "created_at": int(file.created_at.timestamp()),
+        "expires_at": int(file.expires_at.timestamp()) if file.expires_at else None,
         "filename": file.name,
         "purpose": file.purpose,
         "status": file.status.value,

@@ -15,7 +15,7 @@ HEADERS: Final = 16
 HEADER_BYTES: Final = 8 * 1024
 
 _FILE: Final = "file"
-_WANTED: Final = ("purpose", "metadata")
+_WANTED: Final = ("purpose", "metadata", "expires_after")
 
 
 class UploadForm:

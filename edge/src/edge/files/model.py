@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
 
@@ -63,17 +63,19 @@ class FileRecord:
     failures: int
     breaks: int
     created_at: datetime
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """What is known of a file once all its bytes are stored."""
+    """What is known of a file once all its bytes are stored. expires_after: that moment; None: it stays."""
 
     name: str
     purpose: str
     metadata: Mapping[str, str]
     size_bytes: int
     sha256: str
+    expires_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ PARTS_AT_ONCE: Final = 2
 READ_BYTES: Final = 256 * 1024
 
 _S3: Final = "s3://"
+# No tenant's: see _key.
+_IDENTITY: Final = ".dormouse-store"
 
 
 class StorageAwayError(ApiError):
@@ -52,7 +54,7 @@ class Originals:
     def __init__(self, place: str) -> None:
         """place: a folder, which is made when it is first needed, or `s3://bucket/prefix`; there endpoint, region and
         credentials come from the variables that AWS' own tools read. Nothing is opened before it is needed."""
-        self._place = place
+        self.place = place
         self._store: ObjectStore | None = None
 
     async def put(self, tenant: str, file_id: str, content: AsyncIterator[bytes]) -> None:
@@ -94,12 +96,35 @@ class Originals:
 
         with suppress(OriginalMissingError), _translated():
             await delete_async(store, _key(tenant, file_id))
-        if not self._place.startswith(_S3):
-            await asyncio.to_thread(_drop_leftovers, Path(self._place) / tenant, file_id)
+        if not self.place.startswith(_S3):
+            await asyncio.to_thread(_drop_leftovers, Path(self.place) / tenant, file_id)
+
+    async def identity(self, candidate: str = "") -> str:
+        """The id that the store has given itself; where it has none yet, the candidate from now on."""
+        store = self._opened()
+        from obstore import get_async, put_async
+        from obstore.exceptions import AlreadyExistsError
+
+        with _translated():
+            with suppress(FileNotFoundError):
+                return bytes(await (await get_async(store, _IDENTITY)).bytes_async()).decode("ascii", "replace")
+            try:
+                await put_async(store, _IDENTITY, candidate.encode(), mode="create")
+            except AlreadyExistsError:  # another replica's, in this moment
+                return bytes(await (await get_async(store, _IDENTITY)).bytes_async()).decode("ascii", "replace")
+        return candidate
+
+    async def probe(self) -> None:
+        """Finds out whether the store answers."""
+        store = self._opened()
+        from obstore import head_async
+
+        with suppress(OriginalMissingError), _translated():
+            await head_async(store, _IDENTITY)
 
     def _opened(self) -> ObjectStore:
         if self._store is None:
-            self._store = _open(self._place)
+            self._store = _open(self.place)
         return self._store
 
 

@@ -22,6 +22,7 @@ class FileObject(BaseModel):
     object: Literal["file"]
     bytes: int
     created_at: int = Field(description="Seconds since 1970.")
+    expires_at: int | None = Field(description="When it goes by itself, with what was made of it. Null: it stays.")
     filename: str = Field(description="Without folders, and without what is not seen.")
     purpose: str
     status: Literal["uploaded", "processed", "error"] = Field(
@@ -72,7 +73,11 @@ class FilePassage(BaseModel):
 
 
 class FileUpload(BaseModel):
-    """A form (multipart/form-data). Metadata is given as fields `metadata[key]`, at most 16."""
+    """A form (multipart/form-data). Metadata is given as fields `metadata[key]`, at most 16.
+
+    A file goes by itself with the fields `expires_after[anchor]=created_at` and `expires_after[seconds]`, 3600 to
+    2592000. A file that is sent again stays as long as the later of both.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"file": "# Dormice\n\nThey sleep.\n"}]})
 
@@ -136,6 +141,7 @@ EXAMPLE: Final[dict[str, Any]] = {
     "object": "file",
     "bytes": 24,
     "created_at": 1795167295,
+    "expires_at": None,
     "filename": "dormice.md",
     "purpose": "assistants",
     "status": "uploaded",

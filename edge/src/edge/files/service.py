@@ -13,6 +13,7 @@ from .following import FileEvent, follow
 from .leases import Leases
 from .model import FileRecord
 from .originals import OriginalMissingError, Originals
+from .store_place import StorePlace
 from .table import FileTable, not_found
 from .uploads import Uploaded, Uploads
 
@@ -21,9 +22,16 @@ class Files:
     """Every method sees one tenant's files only; another tenant's is as unknown as one that never was."""
 
     def __init__(
-        self, table: FileTable, originals: Originals, uploads: Uploads, driver: IngestionDriver, embed: EmbedClient
+        self,
+        table: FileTable,
+        originals: Originals,
+        uploads: Uploads,
+        driver: IngestionDriver,
+        embed: EmbedClient,
+        place: StorePlace,
     ) -> None:
         self.table = table
+        self._place = place
         self._originals = originals
         self._uploads = uploads
         self._driver = driver
@@ -42,6 +50,11 @@ class Files:
             return await self._originals.read(file.tenant, file.id, start, end)
         except OriginalMissingError:
             raise not_found(file.id) from None
+
+    async def probe(self) -> None:
+        """Whether originals can be reached. Errors: StorageAwayError, WrongStoreError, DATABASE_UNAVAILABLE."""
+        await self._place.confirm()
+        await self._originals.probe()
 
     def follow(self, tenant: str, file_id: str) -> AsyncGenerator[list[FileEvent], None]:
         """How the ingestion goes on, to its end. Errors: DOCUMENT_NOT_FOUND with the first."""
@@ -69,6 +82,18 @@ class NoFilesError(ApiError):
         )
 
 
+async def refusal(database_url: str, place: str | None) -> str:
+    """Why a process must not start with this place for its files: one sentence. Empty: it may."""
+    if place is None:
+        return ""
+    database = Database(database_url, max_connections=1)
+    await database.open()
+    try:
+        return await StorePlace(FileTable(database), Originals(place)).refusal()
+    finally:
+        await database.close()
+
+
 @asynccontextmanager
 async def open_files(
     database: Database, embed: EmbedClient, *, place: str | None, owner: str, lease_s: float, max_bytes: int
@@ -78,10 +103,11 @@ async def open_files(
         yield None
         return
     table, originals = FileTable(database), Originals(place)
-    leases = Leases(table, owner=owner, lease_s=lease_s)
-    driver = IngestionDriver(table, originals, embed, leases)
+    leases, store_place = Leases(table, owner=owner, lease_s=lease_s), StorePlace(table, originals)
+    driver = IngestionDriver(table, originals, embed, leases, store_place)
+    uploads = Uploads(table, originals, leases, store_place, max_bytes=max_bytes)
     try:
-        yield Files(table, originals, Uploads(table, originals, leases, max_bytes=max_bytes), driver, embed)
+        yield Files(table, originals, uploads, driver, embed, store_place)
     finally:
         await driver.close()
         await leases.close()

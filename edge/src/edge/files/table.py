@@ -14,8 +14,10 @@ from edge.ids import is_file_id
 
 from .model import FilePage, FileRecord, FileStatus, NewFile, Phase, Progress
 
-_SEEN: Final = "status in ('uploaded', 'processed', 'error')"
-_KEPT: Final = "status in ('uploaded', 'processed')"
+_UNEXPIRED: Final = "(expires_at is null or expires_at > clock_timestamp())"
+_SEEN: Final = f"status in ('uploaded', 'processed', 'error') and {_UNEXPIRED}"
+_KEPT: Final = f"status in ('uploaded', 'processed') and {_UNEXPIRED}"
+_EXPIRED_AT_ONCE: Final = 100
 
 
 class FileTable:
@@ -58,15 +60,34 @@ class FileTable:
         rows = await self._rows(tenant, query, sha256)
         return _record(rows[0]) if rows else None
 
+    async def prolong(self, tenant: str, file_id: str, expires_after: timedelta | None) -> FileRecord | None:
+        """Keeps the file at least as long as one that came now would be kept. None: it has gone meanwhile."""
+        rows = await self._rows(
+            tenant,
+            f"""update files set expires_at = case when %s::interval is not null and expires_at is not null
+                    then greatest(expires_at, clock_timestamp() + %s::interval) end
+                where id = %s and {_KEPT} returning *""",  # noqa: S608 - a constant
+            *(expires_after, expires_after, file_id),
+        )
+        return _record(rows[0]) if rows else None
+
     async def documents_of(self, tenant: str, file_ids: Iterable[str]) -> Mapping[str, str]:
         """The documents of those files that there are and that have one."""
         query = f"select id, document_id from files where id = any(%s) and {_SEEN} and document_id <> ''"  # noqa: S608
         return {row["id"]: row["document_id"] for row in await self._rows(tenant, query, list(file_ids))}
 
     async def deleted_among(self, tenant: str, file_ids: Iterable[str]) -> set[str]:
-        """Those that are deleted, while their documents may not be."""
-        query = "select id from files where id = any(%s) and status = 'deleted'"
+        """Those that are deleted, or have expired, while their documents may still be there."""
+        query = "select id from files where id = any(%s) and (status = 'deleted' or expires_at <= clock_timestamp())"
         return {row["id"] for row in await self._rows(tenant, query, list(file_ids))}
+
+    async def store(self, candidate: str, place: str) -> tuple[str, str]:
+        """The id and the place of the store that has the originals: the given one's where there was none before."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute("select id, place from file_store_of(%s, %s)", (candidate, place))
+            row = await cursor.fetchone()
+        assert row is not None
+        return row["id"], row["place"]
 
     async def begin_upload(self, tenant: str, user: str, file_id: str, owner: str, lease_s: float) -> None:
         """A hidden row, so that what a crash leaves of the upload is found."""
@@ -86,9 +107,11 @@ class FileTable:
             rows = await self._rows(
                 tenant,
                 """update files set status = 'uploaded', name = %s, purpose = %s, metadata = %s, size_bytes = %s,
-                       sha256 = %s, owner = null, due_at = clock_timestamp(), created_at = clock_timestamp()
+                       sha256 = %s, owner = null, due_at = clock_timestamp(), created_at = clock_timestamp(),
+                       expires_at = clock_timestamp() + %s
                    where id = %s and owner = %s and status = 'uploading' returning *""",
-                *(new.name, new.purpose, Jsonb(dict(new.metadata)), new.size_bytes, new.sha256, file_id, owner),
+                *(new.name, new.purpose, Jsonb(dict(new.metadata)), new.size_bytes, new.sha256),
+                *(new.expires_after, file_id, owner),
             )
         except psycopg.errors.UniqueViolation:
             return None
@@ -110,8 +133,12 @@ class FileTable:
         await self._rows(tenant, query, file_id)
 
     async def claim(self, owner: str, lease_s: float, batch: int) -> list[tuple[str, str]]:
-        """Takes at most `batch` files of any tenants that somebody should work on: tenant and id."""
+        """Takes at most `batch` files of any tenants that somebody should work on: tenant and id.
+
+        Among them are those whose time is over, to be cleared away.
+        """
         async with self._database.connection() as connection:
+            await connection.execute("select expire_files(%s)", (_EXPIRED_AT_ONCE,))
             cursor = await connection.execute(
                 "select * from claim_files(%s, %s, %s)", (owner, timedelta(seconds=lease_s), batch)
             )
@@ -201,7 +228,7 @@ def not_found(file_id: str) -> DormouseError:
 
 def _record(row: Mapping[str, Any]) -> FileRecord:
     names = ("id", "name", "purpose", "size_bytes", "sha256", "metadata", "error", "media_type", "page_count")
-    more = ("chunk_count", "document_id", "failures", "breaks", "created_at")
+    more = ("chunk_count", "document_id", "failures", "breaks", "created_at", "expires_at")
     return FileRecord(
         tenant=row["tenant_id"],
         user=row["user_id"],

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from dormouse_runtime.errors import DormouseError
@@ -19,6 +20,7 @@ from .leases import Leases
 from .model import FileRecord, NewFile
 from .names import clean_name
 from .originals import Originals
+from .store_place import StorePlace
 from .table import FileTable
 
 PIECE_BYTES: Final = 256 * 1024
@@ -26,6 +28,10 @@ PIECES_AHEAD: Final = 2
 
 DEFAULT_PURPOSE: Final = "assistants"
 METADATA_PAIRS: Final = 16
+SHORTEST_S: Final = 3600
+LONGEST_S: Final = 30 * 24 * 3600
+"""As OpenAI has it: from an hour to 30 days."""
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _PURPOSE: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _METADATA: Final = re.compile(r"metadata\[(.{1,64})\]", re.DOTALL)
 _METADATA_VALUE: Final = 512
@@ -45,8 +51,11 @@ class Uploaded:
 class Uploads:
     """Holds a bounded part of each file in memory."""
 
-    def __init__(self, table: FileTable, originals: Originals, leases: Leases, *, max_bytes: int) -> None:
+    def __init__(
+        self, table: FileTable, originals: Originals, leases: Leases, place: StorePlace, *, max_bytes: int
+    ) -> None:
         self._table = table
+        self._place = place
         self._originals = originals
         self._leases = leases
         self._max_bytes = max_bytes
@@ -54,9 +63,10 @@ class Uploads:
     async def receive(self, caller: Caller, content_type: str | None, body: AsyncIterator[bytes]) -> Uploaded:
         """Reads a form to its end and keeps its file, all of it or, whatever happens, nothing.
 
-        Errors: ApiError 400, 413, 415 for what is no good; StorageAwayError, DATABASE_UNAVAILABLE.
+        Errors: ApiError 400, 413, 415 for what is no good; StorageAwayError, WrongStoreError, DATABASE_UNAVAILABLE.
         """
         form = UploadForm(content_type)
+        await self._place.confirm()
         async with aclosing(file_in(form, body, PIECE_BYTES)) as pieces:
             first = await anext(pieces, b"")
             if not first:
@@ -70,13 +80,14 @@ class Uploads:
             with self._leases.held(file_id, lambda: None):
                 size, sha256 = await self._store(caller.tenant, file_id, first, pieces)
                 fingerprint = form_fingerprint(form, sha256)
-                new = NewFile(clean_name(form.file_name or b""), _purpose(form), _metadata(form), size, sha256)
-                existing = await self._table.with_content(caller.tenant, sha256)
+                name, expires_after = clean_name(form.file_name or b""), _expires_after(form)
+                new = NewFile(name, _purpose(form), _metadata(form), size, sha256, expires_after)
+                existing = await self._existing(caller.tenant, new)
                 if existing is None:
                     kept = await self._table.complete_upload(caller.tenant, file_id, self._leases.owner, new)
                     if kept is not None:
                         return Uploaded(kept, already_existed=False, fingerprint=fingerprint)
-                    existing = await self._table.with_content(caller.tenant, sha256)
+                    existing = await self._existing(caller.tenant, new)
                 if existing is None:
                     raise ApiError(409, "A file with the same content was deleted just now; send it again.")
         except BaseException:
@@ -84,6 +95,13 @@ class Uploads:
             raise
         await self._forget(caller.tenant, file_id)
         return Uploaded(existing, already_existed=True, fingerprint=fingerprint)
+
+    async def _existing(self, tenant: str, new: NewFile) -> FileRecord | None:
+        """The file with this content, which stays at least as long as the new one would."""
+        existing = await self._table.with_content(tenant, new.sha256)
+        if existing is None or existing.expires_at is None:
+            return existing
+        return await self._table.prolong(tenant, existing.id, new.expires_after)
 
     async def _store(self, tenant: str, file_id: str, first: bytes, pieces: AsyncIterator[bytes]) -> tuple[int, str]:
         """The number of bytes, and their hash in hex."""
@@ -177,6 +195,19 @@ def _purpose(form: UploadForm) -> str:
     if _PURPOSE.fullmatch(purpose) is None:
         raise invalid_argument("`purpose` must be a word such as `assistants`.", "purpose")
     return purpose
+
+
+def _expires_after(form: UploadForm) -> timedelta | None:
+    anchor, seconds = form.fields.get("expires_after[anchor]"), form.fields.get("expires_after[seconds]")
+    if anchor is None and seconds is None:
+        return None
+    if anchor != "created_at":
+        raise invalid_argument("`expires_after[anchor]` must be `created_at`.", "expires_after[anchor]")
+    if seconds is None or _SECONDS.fullmatch(seconds) is None or not SHORTEST_S <= int(seconds) <= LONGEST_S:
+        raise invalid_argument(
+            f"`expires_after[seconds]` must be a number from {SHORTEST_S} to {LONGEST_S}.", "expires_after[seconds]"
+        )
+    return timedelta(seconds=int(seconds))
 
 
 def _metadata(form: UploadForm) -> Mapping[str, str]:

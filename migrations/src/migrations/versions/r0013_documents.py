@@ -215,13 +215,54 @@ RANKS = " + ".join(
     f"coalesce(weights[{number}] * ts_rank(c.words, terms[{number}]), 0)" for number in range(1, MOST_WORDS + 1)
 )
 
+FILES = """
+-- When the file goes by itself. Null: never.
+alter table files add column expires_at timestamptz;
+create index files_expiring on files (expires_at)
+    where expires_at is not null and status in ('uploaded', 'processed', 'error');
+
+-- Hides at most `batch` files whose time is over; they are cleared away as deleted ones are. Returns how many.
+create function expire_files(batch integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+declare
+    expired integer;
+begin
+    perform set_config('dormouse.maintenance', 'on', true);
+    update files set status = 'deleted' where (tenant_id, id) in (
+        select f.tenant_id, f.id from files f
+        where f.expires_at <= clock_timestamp() and f.status in ('uploaded', 'processed', 'error')
+        order by f.expires_at limit batch for update skip locked
+    );
+    get diagnostics expired = row_count;
+    perform set_config('dormouse.maintenance', '', true);
+    return expired;
+end $$;
+
+-- The one store that has the originals of this database's files, by the name that it keeps in itself.
+create table file_store (
+    single boolean primary key default true check (single),
+    id text not null,
+    -- As it was named when it was first used: for people.
+    place text not null
+);
+
+-- Which store that is: the first that anybody has named, for good.
+create function file_store_of(candidate text, named text) returns table (id text, place text)
+language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $$
+begin
+    insert into file_store (id, place) values (candidate, named) on conflict do nothing;
+    return query select s.id, s.place from file_store s;
+end $$;
+"""
+
 FUNCTIONS = (
     *("library_to_search", "documents_to_search", "nearest_passages", "nearest_by_index", "matching_passages"),
-    "found_passages",
+    *("found_passages", "expire_files", "file_store_of"),
 )
 
 
 def upgrade() -> None:
     op.execute(SEARCH)
     op.execute(WORDS.format(ranks=RANKS, most_words=MOST_WORDS))
+    op.execute(FILES)
     op.execute(f"revoke all on function {', '.join(FUNCTIONS)} from public")
