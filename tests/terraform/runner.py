@@ -104,7 +104,12 @@ class AttachedProvider:
         """env: the provider's credentials and endpoint; it reads them itself."""
         self._loop = asyncio.get_running_loop()
         self._address: asyncio.Future[str] = self._loop.create_future()
-        env = {**{name: os.environ[name] for name in _KEPT if name in os.environ}, **env, "TMPDIR": str(home)}
+        env = {
+            **{name: os.environ[name] for name in _KEPT if name in os.environ},
+            **env,
+            "AWS_REGION": REGION,
+            "TMPDIR": str(home),
+        }
         home.mkdir(parents=True, exist_ok=True)
         self._process = Process(
             "aws-provider", [machine.provider, "-debug"], env=env, log=home / "provider.log", on_line=self._read
