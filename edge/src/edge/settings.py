@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     password_threads: Annotated[int, Field(ge=1, le=64)] = 2
     """How many passwords are hashed at once; each takes a core for 50 ms."""
     password_memory_mib: Annotated[int, Field(ge=8, le=1024)] = 32
-    """What hashing a password takes of memory, and in proportion of time. A change counts for each user's next login."""
+    """What hashing a password takes of memory, and in proportion of time. A change counts from a user's next login."""
     oidc: Annotated[tuple[Issuer, ...], NoDecode, BeforeValidator(_issuers)] = ()
     """Path of a YAML or JSON file that names other issuers whose tokens are good here, and what their claims mean."""
     postgres_url: Annotated[str, _url("postgresql", "postgres")]

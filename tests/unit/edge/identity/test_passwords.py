@@ -10,14 +10,17 @@ from edge.identity.attempts import ACCOUNT_PATIENCE, LIMIT, PACE_S, PATIENCE, At
 from edge.identity.passwords import MAX_LENGTH, WAITING_LIMIT, Passwords, problem_of
 
 
+LITTLE_MIB = 8
+
+
 @pytest.fixture
 def passwords() -> Passwords:
-    return Passwords(1)
+    return Passwords(1, LITTLE_MIB)
 
 
 async def test_a_password_is_stored_as_argon2id_with_a_salt(passwords: Passwords) -> None:
     one, other = [await passwords.hash("correct horse battery") for _ in range(2)]
-    assert one.startswith("$argon2id$v=19$m=32768,t=2,p=1$")
+    assert one.startswith("$argon2id$v=19$m=8192,t=2,p=1$")
     assert one != other
     assert await passwords.verify("correct horse battery", one)
     assert not await passwords.verify("correct horse batterY", one)
