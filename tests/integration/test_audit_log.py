@@ -4,7 +4,6 @@ import asyncio
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
@@ -172,31 +171,18 @@ async def test_a_tenant_reads_and_writes_its_own_chain_only(stack: Stack, tenant
             await append(connection, entry(other))
 
 
-async def test_the_command_tells_whole_chains_from_broken_ones(stack: Stack, tenant: Tenant, tmp_path: Path) -> None:
+async def test_the_command_fails_for_a_chain_that_is_broken(stack: Stack, tenant: Tenant) -> None:
     await write(stack, *(entry(tenant) for _ in range(3)))
-    anchors = tmp_path / "anchors"
-
-    async def run(*arguments: str) -> tuple[int, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "edge.admin", "--database", stack.database.owner_url, "audit", *arguments),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        output, _ = await process.communicate()
-        return process.returncode or 0, output.decode()
-
-    code, printed = await run("head")
-    assert code == 0
-    assert tenant.id in {json.loads(line)["tenant"] for line in printed.splitlines()}
-    anchors.write_text(printed)
-    chosen = ("verify", "--tenant", tenant.id, "--anchors", str(anchors))
-    code, printed = await run(*chosen)
-    assert code == 0
-    assert tenant.id in printed
     await tamper(stack, tenant, "update audit_entries set target = 'x' where tenant_id = %(tenant)s and seq = 2")
-    code, printed = await run(*chosen)
-    assert code == 1
-    assert "entry 2 has been changed" in printed
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "edge.admin", "--database", stack.database.owner_url),
+        *("audit", "verify", "--tenant", tenant.id),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    printed, _ = await process.communicate()
+    assert process.returncode == 1
+    assert "entry 2 has been changed" in printed.decode()
 
 
 class Person:

@@ -53,7 +53,6 @@ class EdgeHttpProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _body_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
-    _abort_timer: asyncio.TimerHandle | None = None
 
     def __init__(self, *arguments: Any, counter: ConnectionCounter | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -71,7 +70,7 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._head_timer, self._body_timer, self._write_timer, self._abort_timer):
+        for timer in (self._head_timer, self._body_timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
         if self._is_counted and self._counter is not None and self.client is not None:
@@ -140,19 +139,18 @@ class EdgeHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._abort_if_closing()
+        self._see_it_closed()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self._abort_if_closing()
+        self._see_it_closed()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unsent = self.transport.get_write_buffer_size()
-        self._write_timer = self.loop.call_later(WRITE_CHECK_S, self._check_write)
+        self._watch_write()
 
     def resume_writing(self) -> None:
-        if self._write_timer is not None:
+        if self._write_timer is not None and not self.transport.is_closing():
             self._write_timer.cancel()
             self._write_timer = None
         super().resume_writing()
@@ -190,6 +188,11 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         CUT_OFF.labels("slow body").inc()
         self._refuse(408, "The request's body came too slowly.", "request_timeout")
 
+    def _watch_write(self) -> None:
+        if self._write_timer is None:
+            self._unsent = self.transport.get_write_buffer_size()
+            self._write_timer = self.loop.call_later(WRITE_CHECK_S, self._check_write)
+
     def _check_write(self) -> None:
         self._write_timer = None
         before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
@@ -221,12 +224,12 @@ class EdgeHttpProtocol(HttpToolsProtocol):
 
     def _close(self) -> None:
         self.transport.close()
-        self._abort_if_closing()
+        self._see_it_closed()
 
-    def _abort_if_closing(self) -> None:
+    def _see_it_closed(self) -> None:
         """A transport that closes sends first what it still has, for as long as that may take."""
-        if self.transport.is_closing() and self._abort_timer is None:
-            self._abort_timer = self.loop.call_later(WRITE_CHECK_S, self.transport.abort)
+        if self.transport.is_closing():
+            self._watch_write()
 
 
 def _give_up_on_silence(transport: asyncio.Transport) -> None:

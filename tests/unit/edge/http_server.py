@@ -34,5 +34,8 @@ async def serving(
         for connection in tuple(state.connections):
             connection.transport.abort()
         if state.tasks:
-            await asyncio.wait(tuple(state.tasks))
+            _, stuck = await asyncio.wait(tuple(state.tasks), timeout=5)
+            for task in stuck:
+                task.cancel()
+            assert not stuck, "an application did not notice that its client is gone"
         await server.wait_closed()

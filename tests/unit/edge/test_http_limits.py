@@ -14,7 +14,7 @@ from edge.middleware.body_limit import BodyLimitMiddleware
 from edge.middleware.observe import ObserveMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge import http_protocol
 from tests.unit.edge.http_server import serving
@@ -235,37 +235,50 @@ async def test_a_reader_who_never_reads_is_cut_off_and_holds_no_more_than_a_buff
 
 
 async def test_a_reader_who_is_slow_but_reads_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "WRITE_CHECK_S", 0.2)
-    pouring = Pouring()
-    async with serving(pouring) as address:
+    monkeypatch.setattr(http_protocol, "WRITE_CHECK_S", 0.3)
+    size = 8_000_000  # at once: it takes several looks until it has gone
+    async with serving(big_answer(size)) as address:
         host, _, port = address.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port), limit=4096)
+        wire = socket.socket()
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # else it goes in great leaps
+        wire.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(wire, (host, int(port)))
+        reader, writer = await asyncio.open_connection(sock=wire)
         writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        until = asyncio.get_running_loop().time() + 1
-        while asyncio.get_running_loop().time() < until:
-            assert await reader.read(500_000)
-            await asyncio.sleep(0.01)
-        assert not pouring.ended.is_set()
-        writer.close()
+        received = 0
+        try:
+            while piece := await reader.read(100_000):
+                received += len(piece)
+                await asyncio.sleep(0.01)
+        finally:
+            writer.close()
+        assert received > size
+
+
+def big_answer(size: int) -> ASGIApp:
+    async def big(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"%d" % size), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"x" * size, "more_body": False})
+
+    return big
 
 
 async def test_what_a_closed_connection_still_has_to_say_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "WRITE_CHECK_S", 0.2)
     lost = asyncio.Event()
-    was_lost = http_protocol.EdgeHttpProtocol.connection_lost
 
-    def connection_lost(self: http_protocol.EdgeHttpProtocol, exc: Exception | None) -> None:
-        was_lost(self, exc)
-        lost.set()
+    class Protocol(http_protocol.EdgeHttpProtocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            transport.set_write_buffer_limits(10**9)  # what is left is never so much that writing pauses
 
-    monkeypatch.setattr(http_protocol.EdgeHttpProtocol, "connection_lost", connection_lost)
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            lost.set()
 
-    async def big(scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(b"content-length", b"%d" % 50_000_000), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"x" * 50_000_000, "more_body": False})
-
-    async with serving(big) as address:
+    monkeypatch.setattr("tests.unit.edge.http_server.EdgeHttpProtocol", Protocol)
+    async with serving(big_answer(50_000_000)) as address:
         host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port))) as client:
             client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -299,9 +312,11 @@ async def test_a_connection_cannot_pile_up_requests() -> None:
         host, _, port = address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 1000)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-        writer.close()
-        waiting.set()
+        try:
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        finally:
+            writer.close()
+            waiting.set()
 
 
 async def test_a_client_that_leaves_is_noticed_also_while_a_further_request_of_its_waits() -> None:
