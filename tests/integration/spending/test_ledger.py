@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import psycopg
 import pytest
 from edge.database import Database
 from edge.spending.model import BudgetKind, Charge, Period, PlanBudget, UsageQuery, UsageRow, Use, Work
@@ -75,17 +77,49 @@ async def test_a_reservation_that_is_asked_for_twice_is_held_once(books: Books) 
 
 async def test_a_hundred_that_race_overdraw_a_budget_by_one_reservation_at_most(stack: Stack, books: Books) -> None:
     await books.budget(1050)
-    replicas = [Database(stack.database.url) for _ in range(4)]
-    stores = [SpendingStore(replica, PRICES) for replica in replicas]
-    for replica in replicas:
-        await replica.open()
-    answers = await asyncio.gather(
-        *(Books(stores[number % 4], books.database, books.tenant).reserve(f"run_{number}") for number in range(100))
-    )
-    for replica in replicas:
-        await replica.close()
+    async with replicas_of(stack, books) as replicas:
+        answers = await asyncio.gather(*(replicas[number % 4].reserve(f"run_{number}") for number in range(100)))
     assert sum(answer is None for answer in answers) == 11
     assert await books.sums() == (0, 1100)
+
+
+async def test_those_that_look_at_the_same_moment_are_admitted_one_after_the_other(stack: Stack, books: Books) -> None:
+    await books.budget(250)
+    await books.reserve("run_first")
+    async with replicas_of(stack, books) as replicas:
+        async with books.database.tenant(books.tenant.id) as obstacle:
+            await obstacle.execute("select from spent for update")
+            asked = [asyncio.create_task(replicas[number % 4].reserve(f"run_{number}")) for number in range(20)]
+            await all_wait(stack, 20)
+        answers = await asyncio.gather(*asked)
+    assert sum(answer is None for answer in answers) == 2
+
+
+async def all_wait(stack: Stack, count: int) -> None:
+    """Returns when so many statements wait for locks, or soon would be given up."""
+    async with await psycopg.AsyncConnection.connect(stack.database.owner_url, autocommit=True) as connection:
+        for _ in range(40):
+            cursor = await connection.execute(
+                "select count(*) from pg_stat_activity"
+                " where wait_event_type = 'Lock' and query like '%reserve_spending%'"
+            )
+            row = await cursor.fetchone()
+            if row is not None and row[0] >= count:
+                return
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def replicas_of(stack: Stack, books: Books) -> AsyncIterator[list[Books]]:
+    """Four replicas with connections of their own, all of them open."""
+    databases = [Database(stack.database.url) for _ in range(4)]
+    replicas = [Books(SpendingStore(database, PRICES), database, books.tenant) for database in databases]
+    for database in databases:
+        await database.open()
+    await asyncio.gather(*(replica.sums() for replica in replicas for _ in range(6)))
+    yield replicas
+    for database in databases:
+        await database.close()
 
 
 async def test_a_charge_counts_once_however_often_it_is_settled(books: Books) -> None:
