@@ -91,3 +91,61 @@ async def test_a_session_ends_by_itself(
         await connection.execute("update sessions set expires_at = clock_timestamp() where user_id = %s", (ann.id,))
     clock.now += BELIEVED_S
     assert await replica.authenticate(token) is None
+
+
+async def test_a_token_of_one_replica_is_good_on_every_other(
+    replica: Credentials, token: str, database: Database, peppers: Peppers, ann: User
+) -> None:
+    keys = SigningKeys(database, peppers, period_s=86_400, token_life_s=600)
+    other = AccessTokens(keys, database, issuer="dormouse", life_s=600)
+    elsewhere = Credentials(replica.keys, other, None)
+    try:
+        caller = await elsewhere.authenticate(token)
+        assert caller is not None
+        assert (caller.user, bool(caller.session_id)) == (ann.id, True)
+        assert caller == await replica.authenticate(token)
+    finally:
+        await other.close()
+        await keys.close()
+
+
+@pytest.mark.parametrize(("seconds", "is_theft"), [(8, False), (11, True)])
+async def test_a_second_use_is_harmless_for_ten_seconds_and_theft_after(
+    database: Database, ann: User, tenant: Tenant, peppers: Peppers, seconds: int, is_theft: bool
+) -> None:
+    async with database.tenant(tenant.id) as connection:
+        begun = await sessions.begin(connection, tenant.id, ann.id, timedelta(hours=1), peppers)
+        first = sessions.parse(begun.refresh_token)
+        assert first is not None
+        refreshed = await sessions.refresh(connection, first, peppers)
+        assert isinstance(refreshed, sessions.Refreshed)
+        await connection.execute(
+            "update sessions set refreshed_at = clock_timestamp() - make_interval(secs => %s) where id = %s",
+            (seconds, begun.session_id),
+        )
+        again = await sessions.refresh(connection, first, peppers)
+        second = sessions.parse(refreshed.refresh_token)
+        assert second is not None
+        after = await sessions.refresh(connection, second, peppers)
+    if is_theft:
+        assert again == sessions.Reused(begun.session_id, ann.id)
+        assert after is None
+    else:
+        assert again == refreshed
+        assert isinstance(after, sessions.Refreshed)
+
+
+async def test_a_refresh_token_outlives_a_change_of_pepper(
+    database: Database, ann: User, tenant: Tenant, peppers: Peppers
+) -> None:
+    new = Peppers((b"a pepper that has come", *peppers.values))
+    async with database.tenant(tenant.id) as connection:
+        begun = await sessions.begin(connection, tenant.id, ann.id, timedelta(hours=1), peppers)
+        old = sessions.parse(begun.refresh_token)
+        assert old is not None
+        refreshed = await sessions.refresh(connection, old, new)
+        assert isinstance(refreshed, sessions.Refreshed)
+        last = sessions.parse(refreshed.refresh_token)
+        assert last is not None
+        assert isinstance(await sessions.refresh(connection, last, Peppers(new.values[:1])), sessions.Refreshed)
+        assert await sessions.refresh(connection, last, Peppers((b"a pepper of somebody else",))) is None
