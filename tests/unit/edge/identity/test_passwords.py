@@ -9,7 +9,6 @@ from dormouse_runtime.errors import DormouseError
 from edge.identity.attempts import ACCOUNT_PATIENCE, LIMIT, PACE_S, PATIENCE, Attempts
 from edge.identity.passwords import MAX_LENGTH, WAITING_LIMIT, Passwords, problem_of
 
-
 LITTLE_MIB = 8
 
 
