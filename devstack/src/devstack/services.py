@@ -150,8 +150,9 @@ def edge_program(
         env["DORMOUSE_EMBED_TARGET"] = embed_target
     if replica_id:
         env["DORMOUSE_REPLICA_ID"] = replica_id
-    if env.get("DORMOUSE_PLANS"):
-        env["DORMOUSE_PLANS"] = os.path.abspath(env["DORMOUSE_PLANS"])  # noqa: PTH100  (keeps symbolic links)
+    for name in ("DORMOUSE_PLANS", "DORMOUSE_PRICES", "DORMOUSE_OIDC"):
+        if env.get(name):
+            env[name] = os.path.abspath(env[name])  # noqa: PTH100  (keeps symbolic links)
     if files.startswith(_S3):
         env |= {name: value for name, value in environ.items() if name.startswith("AWS_")}
         env["DORMOUSE_FILES"] = files
