@@ -59,12 +59,9 @@ class Postgres(_Part):
     database: Name
     owner: Annotated[PostgresRole, Meta(description="Owns the tables; the migrations connect as this role.")]
     application: Annotated[PostgresRole, Meta(description="What the services connect as; `make env-install` makes it.")]
-    tls_mode: Annotated[
-        str,
-        Meta(
-            pattern="^(require|verify-full)$",
-            description="libpq's sslmode; verify-full where a public authority signs the server's certificate.",
-        ),
+    tls_mode: Annotated[str, Meta(pattern="^(require|verify-full)$", description="libpq's sslmode.")]
+    certificates_url: Annotated[
+        str, Meta(description="PEM bundle of the authorities that sign its certificate; empty: those that images know.")
     ]
 
 

@@ -10,6 +10,8 @@ POSTGRES = "dormouse-postgres"
 """The Secret with the database's URLs."""
 REDIS = "dormouse-redis"
 """The Secret with the cache's URL."""
+CERTIFICATES = "dormouse-postgres-certificates"
+"""The ConfigMap with the authorities that sign the database's certificate; `make env-install` makes it."""
 TOOLS = "dormouse-tool-secrets"
 """The Secret with what people have put in, as variables of tool_fn."""
 
@@ -28,6 +30,7 @@ def values(platform: Platform) -> dict[str, Any]:
             "applicationRole": platform.postgres.application.role,
             "cidrs": list(platform.networks),
             "port": platform.postgres.port,
+            "certificates": CERTIFICATES if platform.postgres.certificates_url else "",
         },
         "redis": {"existingSecret": REDIS, "cidrs": list(platform.networks), "port": platform.redis.port},
         "files": {"place": platform.documents.url, "env": platform.documents.environment},

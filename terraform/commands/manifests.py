@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from terraform.commands.contract import Platform
-from terraform.commands.helm_values import GATEWAY, POSTGRES, REDIS, TOOLS
+from terraform.commands.helm_values import CERTIFICATES, GATEWAY, POSTGRES, REDIS, TOOLS
 
 ROLE_JOB = "dormouse-postgres-role"
 _ENVOY = "envoy-gateway-system"
+_MOUNT = "/etc/dormouse/postgres"
+"""Where the chart mounts the ConfigMap of certificates."""
 _POSTGRES_IMAGE = "docker.io/library/postgres:17-alpine"
 
 Manifest = dict[str, Any]
@@ -76,7 +78,10 @@ def of_cluster(platform: Platform, *, email: str) -> list[Manifest]:
 def of_secrets(platform: Platform) -> list[Manifest]:
     """What External Secrets makes of the store's parts, and the job that makes the services' role in the database."""
     postgres, redis = platform.postgres, platform.redis
-    place = f"{postgres.host}:{postgres.port}/{postgres.database}?sslmode={postgres.tls_mode}"
+    options = f"sslmode={postgres.tls_mode}"
+    if postgres.tls_mode == "verify-full":
+        options += f"&sslrootcert={_MOUNT}/ca.pem" if postgres.certificates_url else "&sslrootcert=system"
+    place = f"{postgres.host}:{postgres.port}/{postgres.database}?{options}"
     urls = {
         "url": f"postgresql://{postgres.application.role}:{{{{ .application | urlquery }}}}@{place}",
         "owner-url": f"postgresql://{postgres.owner.role}:{{{{ .owner | urlquery }}}}@{place}",
@@ -134,7 +139,7 @@ def _role_job(platform: Platform) -> Manifest:
         " where not exists (select from pg_roles where rolname = :'role') \\gexec\n"
         "alter role :\"role\" password :'password';\n"
     )
-    container = {
+    container: dict[str, Any] = {
         "name": "psql",
         "image": _POSTGRES_IMAGE,
         "command": ["sh", "-c", 'printf %s "$SCRIPT" | psql --set ON_ERROR_STOP=1 --no-psqlrc --quiet "$OWNER_URL"'],
@@ -151,7 +156,7 @@ def _role_job(platform: Platform) -> Manifest:
         },
         "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
     }
-    pod = {
+    pod: dict[str, Any] = {
         "restartPolicy": "OnFailure",
         "automountServiceAccountToken": False,
         "securityContext": {
@@ -161,6 +166,9 @@ def _role_job(platform: Platform) -> Manifest:
         },
         "containers": [container],
     }
+    if platform.postgres.certificates_url:
+        container["volumeMounts"] = [{"name": "certificates", "mountPath": _MOUNT, "readOnly": True}]
+        pod["volumes"] = [{"name": "certificates", "configMap": {"name": CERTIFICATES}}]
     spec = {
         "backoffLimit": 10,
         "activeDeadlineSeconds": 600,

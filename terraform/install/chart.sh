@@ -9,9 +9,20 @@ tag=${TAG:?TAG is the tag of the images to install}
 namespace=$(field namespace)
 release=dormouse
 
-need kubectl helm
+# What kubectl has made of files; in a plan it is the command itself that is passed on.
+apply_made() { if [ -n "${PLAN:-}" ]; then cat; else kubectl apply --server-side --force-conflicts --filename -; fi; }
+
+need kubectl helm curl
 [ -f "$values" ] || fail "there is no $values; make env-values makes it"
 use_cluster
+
+certificates=$(field postgres.certificates_url)
+if [ -n "$certificates" ]; then
+  say "the authorities that sign the database's certificate"
+  run curl --fail --silent --show-error --location --output "$(dirname "$outputs")/ca.pem" "$certificates"
+  run kubectl create configmap dormouse-postgres-certificates --namespace "$namespace" --dry-run=client --output yaml \
+    --from-file "ca.pem=$(dirname "$outputs")/ca.pem" | apply_made
+fi
 
 say "secrets, and the services' role in the database"
 # A job does not change; made anew it takes the password of the day.

@@ -227,3 +227,12 @@ def test_every_variable_that_is_set_is_one_that_a_part_reads(render: Render, cas
     assert len(ours) > 10
     for name in ours:
         assert name in text or name.removeprefix("DORMOUSE_").lower() in fields, name
+
+
+def test_whoever_connects_to_postgres_has_the_authorities_of_its_certificate(render: Render) -> None:
+    documents = render(*EXTERNAL, "--set", "postgres.certificates=authorities")
+    for name, template in pods(documents):
+        for container in template["spec"]["containers"]:
+            connects = any(variable["name"].endswith("POSTGRES_URL") for variable in container.get("env", []))
+            mounts = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
+            assert ("/etc/dormouse/postgres" in mounts) == connects, name

@@ -78,7 +78,8 @@ def test_passwords_are_escaped_in_urls(platform: Platform) -> None:
     ]
     template = postgres["spec"]["target"]["template"]["data"]
     assert template["owner-url"] == (
-        "postgresql://dormouse_owner:{{ .owner | urlquery }}@postgres.internal:5432/dormouse?sslmode=require"
+        "postgresql://dormouse_owner:{{ .owner | urlquery }}@postgres.internal:5432/dormouse"
+        "?sslmode=verify-full&sslrootcert=/etc/dormouse/postgres/ca.pem"
     )
     assert postgres["spec"]["data"][1]["remoteRef"] == {"key": "owner-of-postgres", "property": "password"}
 

@@ -88,6 +88,19 @@ dns:///{{ include "dormouse.fullname" .root }}-{{ .name }}.{{ .root.Release.Name
   valueFrom: {secretKeyRef: {name: {{ include "dormouse.postgresSecret" . }}, key: {{ .Values.postgres.trial.enabled | ternary "url" .Values.postgres.urlKey }}}}
 {{- end }}
 
+{{- define "dormouse.postgresMount" -}}
+{{- if .Values.postgres.certificates }}
+- {name: postgres-certificates, mountPath: /etc/dormouse/postgres, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "dormouse.postgresVolume" -}}
+{{- with .Values.postgres.certificates }}
+- name: postgres-certificates
+  configMap: {name: {{ . }}, items: [{key: ca.pem, path: ca.pem}]}
+{{- end }}
+{{- end }}
+
 {{- define "dormouse.telemetryEnv" -}}
 {{- with .Values.telemetry.endpoint }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT

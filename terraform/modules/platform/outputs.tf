@@ -29,8 +29,9 @@ output "platform" {
       database    = module.postgres.database
       owner       = { role = module.postgres.owner, secret = module.postgres.owner_secret_arn, property = "password" }
       application = { role = "dormouse_app", secret = module.secrets.names["postgres-application-password"], property = "" }
-      # RDS' certificates are signed by an authority of its own, which images do not know.
-      tls_mode = "require"
+      tls_mode    = "verify-full"
+      # RDS' certificates are signed by authorities of its own, which images do not know.
+      certificates_url = "https://truststore.pki.rds.amazonaws.com/${data.aws_region.here.name}/${data.aws_region.here.name}-bundle.pem"
     }
 
     redis = {

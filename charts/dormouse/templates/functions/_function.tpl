@@ -58,12 +58,14 @@ spec:
           {{- include "dormouse.envFrom" (dict "root" $root "own" $values.envFrom) | nindent 10 }}
           volumeMounts:
             - {name: trusted, mountPath: /etc/dormouse/trusted, readOnly: true}
+            {{- include "dormouse.postgresMount" $root | nindent 12 }}
             {{- with .mounts }}{{ . | nindent 12 }}{{ end }}
       volumes:
         - name: trusted
           secret:
             secretName: {{ include "dormouse.keysSecret" $root }}
             items: [{key: trusted-keys.json, path: trusted-keys.json}]
+        {{- include "dormouse.postgresVolume" $root | nindent 8 }}
         {{- with .volumes }}{{ . | nindent 8 }}{{ end }}
       {{- with $values.nodeSelector }}
       nodeSelector: {{- toYaml . | nindent 8 }}
