@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLES = [
     pytest.param(language, code, id=f"{page}-{number}")
-    for page in ("README.md", "docs/guides/api.md", "docs/guides/identity.md")
+    for page in ("README.md", "docs/guides/api.md", "docs/guides/identity.md", "docs/guides/budgets.md")
     for number, (language, code) in enumerate(FENCE.findall((ROOT / page).read_text()), 1)
 ]
 
