@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -18,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from edge import sse
+from edge import http_protocol, sse
 from tests.unit.edge.events import finished, log, said, started
 from tests.unit.edge.http_server import serving
 
@@ -118,6 +119,22 @@ async def test_a_stream_is_sent_as_it_comes_and_its_source_is_closed(script: Scr
         assert [chunk async for chunk in chunks] == []
     assert script.was_closed.is_set()
     assert not script.client_left.is_set()
+
+
+async def test_a_client_that_stops_reading_holds_its_run_no_longer_than_it_is_given(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "WRITE_CHECK_S", 0.2)
+    async with serving(ObserveMiddleware(script)) as address:
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            async with asyncio.timeout(DEADLINE_S):
+                while not script.was_closed.is_set():
+                    script.say("x" * 1_000_000)
+                    await asyncio.sleep(0.01)
+        assert script.client_left.is_set()
+    assert script.batches.qsize() > 1, "what was said meanwhile was not taken, and waits with the run"
 
 
 async def test_what_comes_before_the_first_word_waits_for_it(script: Script) -> None:
