@@ -101,6 +101,10 @@ def calls_in(text: str, offered: Collection[str]) -> list[CallOrder]:
             name = _name_before(text[max(begin - _BEFORE, 0) : begin], offered)
             if name:
                 found.append(CallOrder(name, value))
+            else:
+                found += [
+                    order for inner in value.values() if isinstance(inner, str) for order in calls_in(inner, offered)
+                ]
     found += _python_calls(text, offered)
     for name, body in _INVOKE.findall(text):
         found.append(CallOrder(name, {key: value.strip() for key, value in _PARAMETER.findall(body)}))
