@@ -59,7 +59,7 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.integers(1_700_000_000, 2_200_000_000))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_script_agrees_with_a_plain_model_to_the_microsecond(redis: Redis, steps: list[Step], began_s: int) -> None:
     keys = [f"test:{{gcra}}:{number}" for number in range(len(RATES))]
     redis.delete(*keys)
