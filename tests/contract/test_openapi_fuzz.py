@@ -57,6 +57,8 @@ async def test_no_request_that_can_be_made_up_breaks_the_api_or_its_word(
         "ARTIFACT_OF_ANOTHER_TENANT": others.artifact,
         "OWN_FILE": own.file,
         "FILE_OF_ANOTHER_TENANT": others.file,
+        "OWN_KEY": own.key,
+        "KEY_OF_ANOTHER_TENANT": others.key,
     }
     async with asyncio.timeout(TIMEOUT_S), asyncio.TaskGroup() as tasks:
         shares = [tasks.create_task(_schemathesis(instant, tenant, share, names, tmp_path)) for share in SHARES]
@@ -74,12 +76,13 @@ async def test_no_request_that_can_be_made_up_breaks_the_api_or_its_word(
 
 @dataclass(frozen=True, slots=True)
 class _Belongings:
-    """A run that has ended, the thread it was on, what it wrote there, and a file."""
+    """A run that has ended, the thread it was on, what it wrote there, a file, and an API key that nobody uses."""
 
     run: str
     thread: str
     artifact: str
     file: str
+    key: str
 
 
 async def _belongings(platform: Platform, tenant: Tenant) -> _Belongings:
@@ -89,7 +92,8 @@ async def _belongings(platform: Platform, tenant: Tenant) -> _Belongings:
         (artifact,) = (await http.get("/v1/artifacts")).json()["data"]
         file = (await http.post("/v1/files", files={"file": ("owls.md", b"# Owls\n\nThey hunt at night.\n")})).json()
         await http.get(f"/v1/files/{file['id']}/events")
-        return _Belongings(run.headers["x-dormouse-run-id"], thread, artifact["id"], file["id"])
+        key = (await http.post("/v1/keys", json={"name": "Spare"})).json()["id"]
+        return _Belongings(run.headers["x-dormouse-run-id"], thread, artifact["id"], file["id"], key)
 
 
 async def _schemathesis(platform: Platform, tenant: Tenant, share: str, names: dict[str, str], folder: Path) -> str:

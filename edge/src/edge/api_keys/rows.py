@@ -100,6 +100,8 @@ async def page_of_keys(
     connection: Connection, *, limit: int, after: str | None = None, user: str | None = None
 ) -> KeyPage:
     """Newest first, behind the key `after`; of one user or of all; none that is revoked."""
+    if (after is not None and not is_key_id(after)) or (user is not None and "\0" in user):
+        return KeyPage((), has_more=False)
     cursor = await connection.execute(
         """select * from api_keys
             where revoked_at is null and (%(user)s::text is null or user_id = %(user)s) and (%(after)s::text is null

@@ -16,7 +16,8 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")
 Granted = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 Grant = Annotated[list[Granted], Field(max_length=200)]
 Scopes = Annotated[list[Scope], Field(max_length=len(Scope), strict=False)]
-Seconds = Annotated[int, BeforeValidator(whole)]
+Lifetime = Annotated[int, Field(ge=1, le=MOST_LIFETIME_S), BeforeValidator(whole)]
+Overlap = Annotated[int, Field(ge=0, le=MOST_OVERLAP_S), BeforeValidator(whole)]
 
 
 class KeyChanges(Schema):
@@ -33,9 +34,7 @@ class KeyChanges(Schema):
     agents: Grant | None = Field(None, description="Agents that runs may use. Null: all.")
     models: Grant | None = Field(None, description="Models that runs may use. Null: all.")
     tools: Grant | None = Field(None, description="Tools that runs may use. Null: all; an empty list: none.")
-    expires_in_seconds: Annotated[Seconds, Field(ge=1, le=MOST_LIFETIME_S)] | None = Field(
-        None, description="From now on, how long it works. Null: for good."
-    )
+    expires_in_seconds: Lifetime | None = Field(None, description="From now on, how long it works. Null: for good.")
 
 
 class KeyRequest(KeyChanges):
@@ -52,9 +51,7 @@ class KeyRotation(Schema):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    overlap_seconds: Seconds = Field(
-        24 * 3600, ge=0, le=MOST_OVERLAP_S, description="How long the secret from before goes on working."
-    )
+    overlap_seconds: Overlap = Field(24 * 3600, description="How long the secret from before goes on working.")
 
 
 class KeyObject(BaseModel):
