@@ -12,6 +12,7 @@ from devstack.valkey import Valkey
 from edge.limits.counters import Counters, open_counters
 from edge.limits.link import LimitsLink
 from edge.limits.local_share import LocalShare
+from edge.limits.news import CHANNEL
 from edge.limits.rates import Rate
 from edge.limits.windows import Places, Window
 from redis.asyncio import Redis
@@ -132,6 +133,28 @@ async def test_redis_dies_in_the_middle_and_hardly_more_than_the_limit_is_admitt
         await until(lambda: not any(counters.is_away for counters in all_of_them))
         await hammer(all_of_them, 10)
     assert max(admitted.values()) <= limit * 1.1
+
+
+def knows(counters: Counters, window: Window) -> int:
+    """When the window is used up, as far as this replica has heard."""
+    known = counters._local._seen.get(window.key)
+    return known[0] if known else 0
+
+
+async def test_a_replica_that_never_saw_a_key_knows_from_the_others_how_far_it_was(mortal: Valkey) -> None:
+    """A client that was served by one replica alone moves on to all of them when Redis is gone."""
+    (window,) = windows_of("moves", Rate(100, 86400))
+    async with replicas(mortal) as all_of_them:
+        async with Redis.from_url(mortal.url) as redis, asyncio.timeout(5):
+            while (await redis.pubsub_numsub(CHANNEL))[0][1] < REPLICAS:
+                await asyncio.sleep(0.02)
+        for _ in range(60):
+            assert await asked(all_of_them[0], [window])
+        level = all_of_them[0]._local._seen[window.key][0] - window.rate.increment_us // 2
+        await until(lambda: all(knows(counters, window) > level for counters in all_of_them))
+        await mortal.process.kill()
+        more = [await asked(counters, [window]) for _ in range(50) for counters in all_of_them]
+        assert sum(more) == 40
 
 
 async def test_a_redis_that_hangs_delays_nobody_twice(mortal: Valkey) -> None:

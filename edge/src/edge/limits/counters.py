@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from edge.redis_link import AWAY
 from . import metrics
 from .link import LimitsLink
 from .local_share import Debt, LocalShare, Peers, now_us
+from .news import News
 from .scripts import CORRECT, HOLD, TAKE
 from .windows import Places, Verdict, Window, waits
 
@@ -31,8 +32,10 @@ _log = logging.getLogger(__name__)
 async def open_counters(redis_url: str, peers: Peers, lease_s: float) -> AsyncIterator["Counters"]:
     """The counters, with their background tasks running."""
     link = LimitsLink(redis_url)
-    counters = Counters(link, LocalShare(peers), lease_s)
-    tasks = [asyncio.create_task(counters.probe()), asyncio.create_task(counters.renew())]
+    local = LocalShare(peers)
+    counters, news = Counters(link, local, lease_s), News(redis_url, link, local)
+    parts = (counters.probe, counters.renew, news.tell, news.listen)
+    tasks = [asyncio.create_task(_keep_going(part)) for part in parts]
     try:
         yield counters
     finally:
@@ -40,6 +43,16 @@ async def open_counters(redis_url: str, peers: Peers, lease_s: float) -> AsyncIt
             task.cancel()
         await asyncio.wait(tasks)
         await counters.close()
+
+
+async def _keep_going(part: Callable[[], Awaitable[None]]) -> None:
+    """Runs a part that never ends by itself; a defect in it is logged and does not end it."""
+    while True:
+        try:
+            await part()
+        except Exception:  # noqa: BLE001 - the edge of a background part
+            _log.exception("a part of the limits failed and starts again")
+            await asyncio.sleep(1)
 
 
 class Counters:

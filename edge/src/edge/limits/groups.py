@@ -26,6 +26,7 @@ _OF_SCOPE: Final[Mapping[str, Group]] = {
     Scope.EMBEDDINGS: Group.SEARCH,
     Scope.TOOLS: Group.SEARCH,
     Scope.FILES: Group.FILES,
+    Scope.LIBRARY: Group.FILES,
 }
 _OF_ROUTE: Final[Mapping[str, Group]] = {
     # Whoever has used up their runs must still be able to stop one.

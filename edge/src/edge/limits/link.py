@@ -33,7 +33,7 @@ class LimitsLink:
             digest = self._sums[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
         return await self._ask(("EVALSHA", digest, len(keys), *keys, *arguments), script)
 
-    async def do(self, *command: str | int) -> Any:
+    async def do(self, *command: str | bytes | int) -> Any:
         """A command's answer. Raises AWAY, also where the answer is an error."""
         return await self._ask(command)
 

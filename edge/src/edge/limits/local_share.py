@@ -6,10 +6,11 @@ was given out meanwhile is handed to Redis when it is back, so that nobody start
 
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from .rates import Rate
 from .windows import Places, Verdict, Window, waits
 
 SEEN_LIMIT: Final = 50_000
@@ -20,6 +21,10 @@ FRESH_US: Final = 1_000_000
 
 NO_SHARE_US: Final = 1_000_000
 """When to come again to a replica that has no share of a small limit: another one has."""
+
+NEWS_SHARE: Final = 10
+"""The other replicas hear of windows of which more than the tenth is used: what they may give out too much because they
+have never heard of one is less than that."""
 
 Peers = Callable[[], tuple[int, int]]
 """Which of the live replicas this one is, counted from 0, and how many there are."""
@@ -56,6 +61,7 @@ class LocalShare:
         self._peers = (0, 1)
         self._clock = clock
         self._seen: dict[str, tuple[int, int, Window]] = {}  # key → when it is used up, when that was said
+        self._news: dict[str, None] = {}
         self._own: dict[str, tuple[int, Window]] = {}  # key → when this replica's share is used up
         self._runs: dict[str, dict[str, bool]] = {}  # key of places → runs here; whether they surely hold one
 
@@ -69,8 +75,32 @@ class LocalShare:
         for window, used in zip(windows, used_us, strict=True):
             seen.pop(window.key, None)
             seen[window.key] = (asked_at + used, asked_at, window)
-        while len(seen) > SEEN_LIMIT:
-            del seen[next(iter(seen))]
+            if used * NEWS_SHARE > window.capacity_us:
+                self._news[window.key] = None
+        self._trim()
+
+    def news(self, most: int) -> list[tuple[str, int, int, str, int]]:
+        """Windows that other replicas should hear of, each once: key, count, period, subject, how far it is ahead."""
+        now = self._clock()
+        told: list[tuple[str, int, int, str, int]] = []
+        while self._news and len(told) < most:
+            key = next(iter(self._news))
+            del self._news[key]
+            if known := self._seen.get(key):
+                until, _, window = known
+                told.append((key, window.rate.count, window.rate.period_s, window.subject, until - now))
+        return told
+
+    def hear(self, news: Iterable[tuple[str, int, int, str, int]]) -> None:
+        """What another replica says of windows: counts where this one has heard less."""
+        now = self._clock()
+        for key, count, period_s, subject, used in news:
+            known = self._seen.get(key)
+            if known is None:
+                self._seen[key] = (now + used, 0, Window(key, Rate(count, period_s), subject))
+            elif known[0] < now + used:
+                self._seen[key] = (now + used, known[1], known[2])
+        self._trim()
 
     def forget(self, key: str) -> None:
         """What was said of a window does not count any more."""
@@ -161,6 +191,10 @@ class LocalShare:
         self._seen[key] = (asked_at + used_us, asked_at, window)
         if until > debt.until:  # more was taken meanwhile
             self._own[key] = (asked_at + used_us + until - debt.until, window)
+
+    def _trim(self) -> None:
+        while len(self._seen) > SEEN_LIMIT:
+            del self._seen[next(iter(self._seen))]
 
     def _level(self, window: Window, now: int) -> int:
         """How far the window is ahead for this replica."""
