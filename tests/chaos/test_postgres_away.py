@@ -64,6 +64,7 @@ async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
     newcomer, nobody = await database.tenant(), Tenant("nobody", "nobody", make_api_key())
     async with (
         edge.client(parts.known) as http,
+        edge.client(await logged_in(edge, parts.known)) as person,
         edge.client(newcomer) as unseen,
         edge.client(nobody) as unknown,
         parts.model_server.control() as control,
@@ -94,6 +95,7 @@ async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
                 unseen.get("/v1/models"),
                 unseen.post("/v1/chat/completions", json={"model": "chat", "messages": [question("hi")]}),
                 unknown.get("/v1/models"),
+                unknown.post("/auth/login", json=LOGIN),
             )
         assert [clear(refusal) for refusal in refusals] == [(503, "database_unavailable", "true")] * len(refusals)
         # Whoever is known chats as before, without a pause each time.
@@ -105,6 +107,7 @@ async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
         async with asyncio.timeout(1):
             assert (await unknown.get("/v1/models", headers={"authorization": "Bearer x"})).status_code == 401
             assert (await http.get("/v1/models")).status_code == 200
+            assert (await person.get("/v1/models")).status_code == 200, "whose session is known"
         async with asyncio.timeout(1):
             ready = await http.get("/readyz")
         assert (ready.status_code, ready.json()["components"]["postgres"]["status"]) == (200, "degraded")
@@ -129,6 +132,21 @@ async def test_what_needs_postgres_is_refused_at_once_and_the_rest_goes_on(
         await eventually(partial(stand, http, rows))
         again = await http.post(f"/v1/threads/{thread}/runs", json=run_body("Count to 7."))
         assert again.status_code == 200
+
+
+LOGIN = {"tenant": "t", "email": "ann@example.org", "password": "correct horse battery"}
+
+
+async def logged_in(edge: Edge, tenant: Tenant) -> Tenant:
+    """The tenant, as a user of it whose session's access token the edge has seen."""
+    login = LOGIN | {"tenant": tenant.id}
+    async with edge.client(tenant) as http:
+        await http.post("/v1/users", json={name: login[name] for name in ("email", "password")})
+        tokens = (await http.post("/auth/login", json=login)).raise_for_status().json()
+    person = Tenant(tenant.id, "ann", tokens["access_token"])
+    async with edge.client(person) as http:
+        (await http.get("/auth/me")).raise_for_status()
+    return person
 
 
 AG_UI = {"threadId": "t", "runId": "r", "messages": [{"id": "q", **question("hi")}]}

@@ -29,6 +29,15 @@ async def invite(connection: Connection, tenant: str, user_id: str, peppers: Pep
     return str(text)
 
 
+async def is_open(connection: Connection, invitation: SecretText, peppers: Peppers) -> bool:
+    """Whether `take` would find it now."""
+    cursor = await connection.execute(
+        "select 1 from invitations where user_id = %s and mac = any (%s) and expires_at > clock_timestamp()",
+        (invitation.name, [invitation.mac(pepper) for pepper in peppers.values]),
+    )
+    return await cursor.fetchone() is not None
+
+
 async def take(connection: Connection, invitation: SecretText, peppers: Peppers) -> str | None:
     """The id of the user it is for, who has it no more; None: unknown, used, expired, or the user is disabled.
 

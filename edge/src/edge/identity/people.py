@@ -121,7 +121,10 @@ class People:
         if invitation is None:
             raise _refused_invitation()
         self._check_password(password)
-        # Before it is known to be good: a good one is not gone when there is no thread for it, and takes no longer.
+        async with self._database.tenant(invitation.tenant) as connection:
+            # Who has none gets no thread to hash in; who has one keeps it when there is none free.
+            if not await invitations.is_open(connection, invitation, self._peppers):
+                raise _refused_invitation()
         password_hash = await self._passwords.hash(password)
         async with self._database.tenant(invitation.tenant) as connection:
             user_id = await invitations.take(connection, invitation, self._peppers)

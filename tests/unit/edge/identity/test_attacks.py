@@ -24,7 +24,7 @@ from edge.database import Database
 from edge.identity import sessions, users
 from edge.ids import new_session_id
 
-from tests.stack import Stack, Tenant
+from tests.stack import Platform, Stack, Tenant
 from tests.unit.edge.identity.attacks import ATTACKS, Target
 from tests.unit.edge.identity.issuer import Issuer
 
@@ -120,6 +120,24 @@ async def test_none_gets_in_as_an_access_token(access: Target, takes: Takes) -> 
 async def test_none_gets_in_as_a_token_of_an_issuer(issuer: Issuer, takes: Takes, key_id: str) -> None:
     assert await survivors(oidc_target(issuer, key_id), takes) == []
     assert issuer.asked == 1, "and none of them made us ask the issuer again"
+
+
+async def test_none_gets_past_the_edge(access: Target, platform: Platform) -> None:
+    """The same over HTTP, as far as an HTTP client sends them."""
+    refusals: set[tuple[int, str]] = set()
+    async with platform.edge.client(Tenant("", "", access.good())) as http:
+        assert (await http.get("/auth/me")).status_code == 200
+        for make in ATTACKS.values():
+            token = make(access)
+            if token.isascii() and token.isprintable() and len(token) < 20_000:
+                answer = await http.get("/auth/me", headers={"authorization": f"Bearer {token}"})
+                refusals.add((answer.status_code, answer.json()["error"]["code"]))
+        assert (await http.get("/auth/me")).status_code == 200
+        twice = [("authorization", f"Bearer {access.good()}")] * 2
+        async with platform.edge.client() as stranger:
+            assert (await stranger.get("/auth/me", headers=twice)).status_code == 401
+    assert refusals <= {(401, "invalid_token"), (401, "invalid_api_key"), (431, "headers_too_large")}, refusals
+    assert (401, "invalid_token") in refusals
 
 
 async def test_none_gets_in_as_a_service_token(stack: Stack) -> None:
