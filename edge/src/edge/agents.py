@@ -123,6 +123,11 @@ class AgentDirectory:
         """When agent_fn answered last, by the monotonic clock; minus infinity if never."""
         return self._read_at
 
+    @property
+    def known(self) -> Catalogue | None:
+        """The last catalogue, however old: nobody is asked, and no function woken."""
+        return self._catalogue
+
     async def catalogue(self) -> Catalogue:
         """The agents and models. Never waits when an older catalogue is at hand; it is then read anew behind it.
 
