@@ -29,6 +29,7 @@ async def account(machine: Machine, tmp_path_factory: pytest.TempPathFactory) ->
 class Dev:
     environment: SimulatedDev
     applied: asyncio.Task[str]
+    bootstrapped: asyncio.Task[Path]
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +38,11 @@ async def dev(
 ) -> AsyncIterator[Dev]:
     """dev, being applied. Most of that is waiting, so the tests of modules go on beside it."""
     environment = SimulatedDev(machine, account, tmp_path_factory.mktemp("dev"))
-    applied = asyncio.create_task(environment.apply())
-    yield Dev(environment, applied)
-    applied.cancel()
-    await asyncio.gather(applied, return_exceptions=True)
+    tasks = asyncio.create_task(environment.apply()), asyncio.create_task(environment.bootstrap())
+    yield Dev(environment, *tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,14 @@ class SimulatedDev:
         self.terraform = Runner(machine, home / "cli", account.environ)
         self.seconds: dict[str, float] = {}
 
+    async def bootstrap(self) -> Path:
+        """The bucket of the states. Returns the root that made it."""
+        folder = self._copy / "bootstrap"
+        variables = (f"-var=account_id={ACCOUNT}", f"-var=region={REGION}")
+        await self.terraform("init", "-lockfile=readonly", cwd=folder)
+        await self.terraform("apply", "-auto-approve", *variables, cwd=folder)
+        return folder
+
     async def apply(self) -> str:
         # Installed from the machine's folder, and compared with the hashes of the lock file.
         await self._run("init", "-lockfile=readonly")
@@ -112,7 +120,8 @@ class SimulatedDev:
         return (await self.terraform("output", "-json", "platform", cwd=self.folder)).output
 
     async def destroy(self) -> str:
-        return await self._run("destroy", "-auto-approve", "-parallelism=30")
+        # It was looked at a moment ago.
+        return await self._run("destroy", "-auto-approve", "-refresh=false", "-parallelism=30")
 
     async def _run(self, *arguments: str) -> str:
         result = await self.terraform(*arguments, cwd=self.folder)
