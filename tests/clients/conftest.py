@@ -26,14 +26,14 @@ async def fragile(stack: Stack) -> AsyncIterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-async def tooled(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
+async def tooled(stack: Stack) -> AsyncIterator[Platform]:
     """A platform with embed_fn and tool_fn, and beside its tools those of an operator's folder."""
     async with stack.fleet() as fleet:
         model_server = await fleet.model_server(ttft_ms=1, token_ms=1)
         tool_fn = await fleet.tool_fn(folder=OPERATOR_TOOLS)
         agent_fn = await fleet.agent_fn(model_server, tools=tool_fn)
         embed_fn = await fleet.embed_fn(model_server)
-        files = {"DORMOUSE_FILES": str(tmp_path_factory.mktemp("files"))}
+        files = {"DORMOUSE_FILES": str(stack.database.files)}
         yield Platform(model_server, agent_fn, await fleet.edge(agent_fn, tools=tool_fn, embed=embed_fn, env=files))
 
 

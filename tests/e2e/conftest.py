@@ -10,7 +10,7 @@ from devstack.postgres import SUPERUSER
 
 from loadtest.tools import FOLDER
 from loadtest.transcripts.setting import TODAY, make_shop, tools_config, tools_environment
-from tests.stack import Edge, ModelServer, Stack
+from tests.stack import Edge, EmbedFn, ModelServer, Stack
 from tests.stack.server import Server
 
 
@@ -21,6 +21,7 @@ class Agents:
     edge: Edge
     model_server: ModelServer
     providers: Server
+    embed_fn: EmbedFn
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,6 @@ async def agents(stack: Stack) -> AsyncIterator[Agents]:
         embed_fn = await fleet.embed_fn(model_server)
         tool_fn = await fleet.tool_fn(config=config, folder=FOLDER, embed=embed_fn, env=tools_environment(shop))
         agent_fn = await fleet.agent_fn(model_server, tools=tool_fn)
-        files = {"DORMOUSE_FILES": str(stack.folder / "e2e_files")}
+        files = {"DORMOUSE_FILES": str(stack.database.files)}
         edge = await fleet.edge(agent_fn, tools=tool_fn, embed=embed_fn, env=files)
-        yield Agents(edge, model_server, providers)
+        yield Agents(edge, model_server, providers, embed_fn)

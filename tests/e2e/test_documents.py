@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.contract.embed_fn.library import reading
 from tests.e2e.conftest import Agents
 from tests.e2e.runs import run
 from tests.stack import Stack, Tenant
@@ -75,6 +78,48 @@ async def test_a_plan_s_answer_is_cited_too(http: httpx.AsyncClient) -> None:
     await upload(http)
     said = await run(http, "plan-execute", QUESTION)
     assert SENTENCE in [said.text[data["start"] : data["end"]] for data in said.of("citation")]
+
+
+async def test_what_a_plan_has_cited_on_a_thread_can_be_cited_again(http: httpx.AsyncClient, agents: Agents) -> None:
+    """The calls of a plan are no messages of the thread: the answer keeps what it cites."""
+    await upload(http)
+    path = f"/v1/threads/{(await http.post('/v1/threads', json={})).json()['id']}/runs"
+    planned = await run(http, "plan-execute", QUESTION, path=path)
+    source = next(data["source"] for data in planned.of("citation") if data["source"])
+    question = f"Once more, for the {secrets.token_hex(4)} record?"
+    async with agents.model_server.control() as control:
+        line = {"content": f"{SENTENCE} [{source['label']}]", "contains": question}
+        (await control.put("/_sim/script", json={"lines": [line]})).raise_for_status()
+    again = await run(http, "react", question, path=path)
+    assert [data["source"] and data["source"]["url"] for data in again.of("citation")] == [source["url"]], again.text
+
+
+async def test_all_passages_are_embedded_anew_when_an_admin_asks(http: httpx.AsyncClient, agents: Agents) -> None:
+    await upload(http)
+    answer = await http.post("/v1/search/reindex")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [json.loads(line.removeprefix("data: ")) for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert events[-1] | {"model": ""} == {"type": "reindex.finished", "model": "", "done": 1, "total": 1}
+    found = (await http.post("/v1/search", json={"query": QUESTION})).json()
+    assert found["data"][0]["vector_score"]
+    assert found["left_out"] == []
+    shown = await agents.edge.metrics()
+    for name in ("searches_total", "uploads_total", "uploaded_bytes_total", "ingestions_total", "files_in_work"):
+        assert f"\ndormouse_edge_{name}" in shown
+
+
+async def test_a_file_with_a_document_s_content_that_is_no_file_is_refused(
+    http: httpx.AsyncClient, agents: Agents, stack: Stack, tenant: Tenant
+) -> None:
+    """Another service has put it there: a file that shared it could not be deleted, nor filtered, by itself."""
+    async with reading(stack, agents.embed_fn, tenant) as library:
+        await library.ingest(HANDBOOK.encode(), "from-another-service")
+        answer = await http.post("/v1/files?stream=true", files={"file": ("handbook.md", HANDBOOK)})
+        last = json.loads(answer.text.rpartition("data: ")[2])
+        assert last["type"] == "file.failed"
+        assert "as the document 'from-another-service'. Delete that one" in last["file"]["status_details"]
+        await library.delete("from-another-service")
+    assert await upload(http)
 
 
 async def test_a_document_forges_neither_fence_nor_label(http: httpx.AsyncClient) -> None:

@@ -110,7 +110,7 @@ async def open_world(stack: Stack, *, edge_env: dict[str, str] | None = None) ->
         tool_fn = await fleet.tool_fn(config=config, folder=TOOLS_FOLDER, embed=embed_fn, env=env)
         gullible = {"DORMOUSE_DEFAULT_MODEL": "dormouse-dev-gullible", **env}
         agent_fn = await fleet.agent_fn(model_server, tools=tool_fn, env=gullible)
-        files = {"DORMOUSE_FILES": str(folder / "files"), **env, **(edge_env or {})}
+        files = {"DORMOUSE_FILES": str(stack.database.files), **env, **(edge_env or {})}
         edge = await fleet.edge(agent_fn, tools=tool_fn, embed=embed_fn, env=files)
         victim, bare, other = [await stack.database.tenant(name) for name in ("victim", "bare", "other")]
         await _set_up(stack, victim, bare)

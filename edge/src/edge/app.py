@@ -47,6 +47,7 @@ from .native import (
 )
 from .native import schemas as native
 from .openai import answers, chat_routes, embeddings_routes, embeddings_schemas, model_routes, schemas
+from .search import reindexing
 from .search import routes as search_routes
 from .search import schemas as search_schemas
 from .services import open_services
@@ -79,6 +80,7 @@ _SURFACES = (
     artifact_routes,
     file_routes,
     search_routes,
+    reindexing,
     session_routes,
     user_routes,
     key_routes,
@@ -101,6 +103,7 @@ _MODELS = (
     *artifact_schemas.MODELS,
     *file_schemas.MODELS,
     *search_schemas.MODELS,
+    *reindexing.MODELS,
     *identity_schemas.MODELS,
     *key_schemas.MODELS,
     *audit_schemas.MODELS,

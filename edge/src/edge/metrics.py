@@ -37,6 +37,14 @@ CERTIFICATE_EXPIRES = Gauge(
     "dormouse_edge_certificate_expires_timestamp_seconds", "When our own TLS certificate expires; 0 without one."
 )
 
+UPLOADS = Counter("dormouse_edge_uploads", "Files that came, by what has come of them.", ["outcome"])
+UPLOADED_BYTES = Counter("dormouse_edge_uploaded_bytes", "Bytes of files that are kept now.")
+INGESTIONS = Counter(
+    "dormouse_edge_ingestions", "Attempts to have a file ingested, by how they ended.", ["outcome"]
+)
+FILES_IN_WORK = Gauge("dormouse_edge_files_in_work", "Files that this replica has ingested or clears away now.")
+SEARCHES = Counter("dormouse_edge_searches", "Searches that were answered, by the mode that was used.", ["mode"])
+
 
 class StreamMeter:
     """Counts one event stream: open until `end`, and how long it took to say something."""

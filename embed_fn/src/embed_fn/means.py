@@ -36,6 +36,7 @@ from embed_fn.settings import Settings
 from embed_fn.store.documents import DocumentStore
 from embed_fn.store.models import ModelStore
 from embed_fn.store.settling import Settling
+from embed_fn.work_meter import WorkMeter
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,8 @@ async def open_means(settings: Settings) -> AsyncIterator[Means]:
         vectors = PassageVectors(embedder, stored_models)
         reindexing = Reindexing(documents, stored_models, vectors)
         stack.push_async_callback(reindexing.aclose)
-        pipeline = Pipeline(documents, DocumentReader(workers), vectors, reindexing, settling.wake)
+        work_meter = WorkMeter()
+        pipeline = Pipeline(documents, DocumentReader(workers), vectors, reindexing, settling.wake, work_meter)
         ingestions = Ingestions(documents, pipeline, most=settings.ingestions, most_bytes=LIMITS.file_bytes)
         stack.push_async_callback(ingestions.aclose)
         upkeep = Upkeep(documents, vectors, reindexing, is_model_chosen=bool(settings.embed_model))
@@ -86,5 +88,6 @@ async def open_means(settings: Settings) -> AsyncIterator[Means]:
         outcomes = Outcomes(postgres)
         stack.push_async_callback(outcomes.aclose)
         reasoner = OllamaReasoner(ollama, settings.deep_model)
-        search = Searcher(PassageIndex(postgres, settling), embedder, outcomes, reasoner)
-        yield Means(settings, postgres, ollama, embedder, documents, ingestions, reindexing, search, upkeep, (meter,))
+        search = Searcher(PassageIndex(postgres, settling), embedder, outcomes, reasoner, work_meter)
+        collectors = (meter, work_meter)
+        yield Means(settings, postgres, ollama, embedder, documents, ingestions, reindexing, search, upkeep, collectors)

@@ -40,12 +40,12 @@ class Replicas:
 
 
 @pytest.fixture(scope="module")
-async def replicas(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Replicas]:
+async def replicas(stack: Stack) -> AsyncIterator[Replicas]:
     documents = ScriptedDocuments(TokenVerifier.from_file(stack.credentials.trusted_keys, "embed_fn"))
     async with serving_documents(documents) as embed_fn, stack.fleet() as fleet:
         model_server = await fleet.model_server(ttft_ms=30, token_ms=8)
         agent_fn = await fleet.agent_fn(model_server)
-        files = {"DORMOUSE_FILES": str(tmp_path_factory.mktemp("files")), "DORMOUSE_LEASE_S": "0.5"}
+        files = {"DORMOUSE_FILES": str(stack.database.files), "DORMOUSE_LEASE_S": "0.5"}
         edges = await fleet.edges(agent_fn, 2, embed=embed_fn, env=files, valkey=await fleet.valkey())
         yield Replicas(stack, model_server, agent_fn, edges)
 

@@ -32,8 +32,8 @@ NOT_VISITED = {
 
 
 @pytest.fixture(scope="module")
-async def world(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with open_world(stack, tmp_path_factory.mktemp("separation")) as world:
+async def world(stack: Stack) -> AsyncIterator[World]:
+    async with open_world(stack) as world:
         yield world
 
 

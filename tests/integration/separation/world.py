@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -98,7 +97,7 @@ def _sent(path: str, options: Mapping[str, Any]) -> str:
 
 
 @asynccontextmanager
-async def open_world(stack: Stack, folder: Path) -> AsyncIterator[World]:
+async def open_world(stack: Stack) -> AsyncIterator[World]:
     """Two replicas, every function, three tenants; each has an admin, a member and a viewer, with keys and sessions."""
     async with AsyncExitStack() as exits:
         fleet = await exits.enter_async_context(stack.fleet())
@@ -106,7 +105,7 @@ async def open_world(stack: Stack, folder: Path) -> AsyncIterator[World]:
         embed_fn = await fleet.embed_fn(model_server)
         tool_fn = await fleet.tool_fn(embed=embed_fn)
         agent_fn = await fleet.agent_fn(model_server, tools=tool_fn)
-        env = {"DORMOUSE_FILES": str(folder / "files"), "DORMOUSE_IP_REQUESTS_PER_MINUTE": "0"}
+        env = {"DORMOUSE_FILES": str(stack.database.files), "DORMOUSE_IP_REQUESTS_PER_MINUTE": "0"}
         edges = await fleet.edges(agent_fn, 2, tools=tool_fn, embed=embed_fn, env=env)
         tenants = [await stack.database.tenant() for _ in range(3)]
         clients = [await exits.enter_async_context(httpx.AsyncClient(base_url=edge.url, timeout=60)) for edge in edges]

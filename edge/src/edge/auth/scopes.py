@@ -33,6 +33,8 @@ class Scope(StrEnum):
     FILES = "files"
     FILES_READ = "files:read"
     SEARCH = "search"
+    LIBRARY = "library"
+    """Have everybody's files embedded anew."""
     EMBEDDINGS = "embeddings"
     TOOLS = "tools"
     """See tools and call them over MCP."""
@@ -51,7 +53,9 @@ class Scope(StrEnum):
 
 
 ALL: Final = frozenset(Scope)
-_ADMINS_ONLY: Final = frozenset({Scope.KEYS_ALL, Scope.USAGE_ALL, Scope.BUDGETS, Scope.USERS, Scope.AUDIT})
+_ADMINS_ONLY: Final = frozenset(
+    {Scope.KEYS_ALL, Scope.USAGE_ALL, Scope.BUDGETS, Scope.USERS, Scope.AUDIT, Scope.LIBRARY}
+)
 _TO_LOOK: Final = frozenset(
     {
         *(Scope.MODELS_READ, Scope.RUNS_READ, Scope.THREADS_READ, Scope.ARTIFACTS_READ, Scope.FILES_READ),

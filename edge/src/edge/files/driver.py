@@ -18,6 +18,7 @@ from dormouse_runtime.errors import DormouseError
 from edge.auth.caller import Caller
 from edge.embed_client import EmbedClient, translate
 from edge.errors import ApiError
+from edge.metrics import FILES_IN_WORK, INGESTIONS
 
 from .ingestion import ingest
 from .leases import Leases
@@ -150,10 +151,12 @@ class IngestionDriver:
     def _start(self, tenant: str, file_id: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         key = (tenant, file_id)
         task = self._work[key] = asyncio.create_task(work)
+        FILES_IN_WORK.set(len(self._work))
 
         def ended(ended_task: "asyncio.Task[None]") -> None:
             if self._work.get(key) is ended_task:
                 del self._work[key]
+            FILES_IN_WORK.set(len(self._work))
             self._wake.set()
 
         task.add_done_callback(ended)
@@ -233,10 +236,15 @@ class IngestionDriver:
         if document.state == DocumentState.DOCUMENT_STATE_FAILED:
             await self._fail_for_good(file, document.error or "The file could not be read.")
             return
-        if document.id != file.id and await self._table.deleted_among(file.tenant, [document.id]):
-            # The same content under another id, which is about to go.
-            await self._postpone(file, "")
+        if document.id != file.id:
+            # The same content under another id. Two that share a document could not be deleted apart.
+            if await self._table.deleted_among(file.tenant, [document.id]):
+                await self._postpone(file, "")  # it is about to go
+            else:
+                there = f"The same content is there already, as the document {document.id!r}."
+                await self._fail_for_good(file, f"{there} Delete that one, and send the file again.")
             return
+        INGESTIONS.labels("processed").inc()
         await self._table.finish(
             file.tenant,
             file.id,
@@ -260,6 +268,7 @@ class IngestionDriver:
             await self._fail_for_good(file, f"The file could not be processed within a day. {error.message}")
         else:
             await self._table.note(file.tenant, file.id, self._owner, progress)
+            INGESTIONS.labels("repeated").inc()
             await self._postpone(file, error.message, breaks=breaks)
             _log.info("a file will be tried again", extra={"file": file.id, "cause": error.reason_name})
 
@@ -271,6 +280,7 @@ class IngestionDriver:
         asyncio.get_running_loop().call_later(pause + WAKE_AFTER_S, self.nudge)
 
     async def _fail_for_good(self, file: FileRecord, sentence: str) -> None:
+        INGESTIONS.labels("error").inc()
         await self._table.finish(file.tenant, file.id, self._owner, error=sentence)
 
     async def _clear_away(self, file: FileRecord) -> None:

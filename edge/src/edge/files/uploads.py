@@ -14,6 +14,7 @@ from dormouse_runtime.errors import DormouseError
 from edge.auth.caller import Caller
 from edge.errors import ApiError, invalid_argument
 from edge.ids import new_file_id
+from edge.metrics import UPLOADED_BYTES, UPLOADS
 
 from .form import UploadForm, file_in, form_fingerprint
 from .leases import Leases
@@ -71,7 +72,15 @@ class Uploads:
             first = await anext(pieces, b"")
             if not first:
                 raise invalid_argument("The file is empty.", "file")
-            return await self._keep(caller, form, first, pieces)
+            try:
+                uploaded = await self._keep(caller, form, first, pieces)
+            except ApiError as error:
+                UPLOADS.labels(f"error_{error.status}").inc()
+                raise
+        UPLOADS.labels("existed" if uploaded.already_existed else "kept").inc()
+        if not uploaded.already_existed:
+            UPLOADED_BYTES.inc(uploaded.file.size_bytes)
+        return uploaded
 
     async def _keep(self, caller: Caller, form: UploadForm, first: bytes, pieces: AsyncIterator[bytes]) -> Uploaded:
         file_id = new_file_id()

@@ -17,6 +17,7 @@ from edge.errors import ApiError, invalid_argument
 from edge.files.encoding import place_to_json
 from edge.ids import is_file_id
 from edge.lifecycle import ClientGoneError, ClientWatch, ServerClosingError
+from edge.metrics import SEARCHES
 from edge.openapi import errors, json_answer, json_body
 from edge.request_body import read_json
 from edge.request_context import context_of
@@ -60,6 +61,7 @@ async def search(request: Request, caller: Annotated[Caller, Requires(Scope.SEAR
         return Response(status_code=499)
     except ServerClosingError:
         raise ApiError.of(ErrorReason.ERROR_REASON_SHUTTING_DOWN, "The server is shutting down; try again.") from None
+    SEARCHES.labels(_NAMES.get(answer.mode, "fast")).inc()
     body = {
         "object": "search.results",
         "mode": _NAMES.get(answer.mode, "fast"),

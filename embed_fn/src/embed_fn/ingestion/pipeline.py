@@ -16,6 +16,7 @@ from embed_fn.parsing.errors import UnreadableError
 from embed_fn.parsing.reader import RECIPE, DocumentReader
 from embed_fn.store.documents import DocumentStore
 from embed_fn.store.records import Document, DocumentState, Model, NewEmbedding
+from embed_fn.work_meter import WorkMeter
 
 # Passages that are in memory: as texts, and as vectors twice, because while some are stored the next are embedded.
 _BATCH: Final = 128
@@ -34,8 +35,10 @@ class Pipeline:
         vectors: PassageVectors,
         reindexing: Reindexing,
         came: Callable[[str], None],
+        meter: WorkMeter | None = None,
     ) -> None:
         """came: told the tenant for which a document has become READY."""
+        self._meter = meter or WorkMeter()
         self._documents = documents
         self._reader = reader
         self._vectors = vectors
@@ -48,6 +51,10 @@ class Pipeline:
         Errors: UnreadableError, and the document has FAILED; DOCUMENT_NOT_FOUND where it was deleted meanwhile.
         """
         tell(Progress(Phase.RECEIVED))
+        with self._meter.ingestion():
+            return await self._run(tenant, document, content, tell)
+
+    async def _run(self, tenant: str, document: Document, content: Path | None, tell: Tell) -> Document:
         try:
             if content is not None:
                 await self._store_passages(tenant, document, content, tell)
@@ -104,6 +111,7 @@ class Pipeline:
     async def _embed_with(self, tenant: str, document_id: str, model: Model, tell: Callable[[int], None]) -> None:
         async def store(embeddings: Sequence[NewEmbedding], done: int) -> None:
             await self._documents.add_embeddings(tenant, model, embeddings)
+            self._meter.stored(len(embeddings))
             tell(done)
 
         done = 0

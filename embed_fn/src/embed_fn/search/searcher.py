@@ -23,6 +23,7 @@ from embed_fn.search.port import Found, Mode, Question, Reasoner
 from embed_fn.store.records import Model
 from embed_fn.store.rows import storable
 from embed_fn.store.transactions import READ_S
+from embed_fn.work_meter import WorkMeter
 
 _logger = logging.getLogger(__name__)
 
@@ -39,9 +40,15 @@ class Searcher:
     """See port.Search."""
 
     def __init__(
-        self, index: PassageIndex, embedder: Embedder, outcomes: Outcomes, reasoner: Reasoner | None = None
+        self,
+        index: PassageIndex,
+        embedder: Embedder,
+        outcomes: Outcomes,
+        reasoner: Reasoner | None = None,
+        meter: WorkMeter | None = None,
     ) -> None:
         """reasoner: None: deep searches are balanced ones that show more."""
+        self._meter = meter or WorkMeter()
         self._index = index
         self._embedder = embedder
         self._outcomes = outcomes
@@ -49,6 +56,12 @@ class Searcher:
 
     async def search(self, tenant: str, question: Question) -> Found:
         """See port.Search.search."""
+        with self._meter.search() as numbers:
+            found = await self._search(tenant, question)
+            numbers.mode, numbers.left_out = found.mode.value, tuple(found.left_out)
+        return found
+
+    async def _search(self, tenant: str, question: Question) -> Found:
         _check(question)
         question = replace(question, text=storable(question.text))
         began = asyncio.get_running_loop().time()
