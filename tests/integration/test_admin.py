@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import secrets
+import shlex
 import shutil
 import sys
 from collections.abc import Awaitable, Callable
@@ -13,7 +14,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from edge.admin.__main__ import main
+from edge.admin.__main__ import main, parser
 
 from tests.stack import Platform, Stack
 
@@ -226,3 +227,23 @@ async def test_the_command_explains_itself() -> None:
     out, _ = await process.communicate()
     assert process.returncode == 0
     assert b"the first steps of an installation" in out
+
+
+GUIDES = Path(__file__).parents[2] / "docs/guides"
+COMMANDS = sorted(
+    {
+        re.split(r"[#>|]", command.replace("\\\n", " "))[0].strip()
+        for page in GUIDES.glob("*.md")
+        for command in re.findall(r"^ *dormouse (admin (?:.*\\\n)*.*)$", page.read_text(), re.MULTILINE)
+    }
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_guides_commands_are_understood(command: str) -> None:
+    options = parser({}).parse_args(shlex.split(command))
+    assert callable(options.run)
+
+
+def test_the_guides_show_commands() -> None:
+    assert len(COMMANDS) >= 8
