@@ -44,11 +44,10 @@ async def start_run(request: Request, services: Services, caller: Caller, spec: 
         is_held = await services.spending.reserve_run(caller, run_id, spec)
         await services.runs.start(replace(spec, key_id=caller.key_id))
     except BaseException as error:
+        services.limits.abandon(request, run_id)
         is_here = run_id in services.runs.here
-        if not is_here:
-            services.limits.abandon(request, run_id)
-            if is_held:
-                services.spending.release(caller, run_id)
+        if is_held and not is_here:
+            services.spending.release(caller, run_id)
         if claim is not None:
             # A replica that was taken for dead may have started it after all.
             claim.has_started = is_here or isinstance(error, psycopg.errors.UniqueViolation)
@@ -91,8 +90,7 @@ async def answer_run(
         if is_held and run_id not in services.runs.here:
             services.spending.release(caller, run_id)
         raise
-    if run_id not in services.runs.here:
-        services.limits.abandon(request, run_id, elsewhere=True)
+    services.limits.abandon(request, run_id, elsewhere=True)  # unless it goes on here, and because of this answer
     return after
 
 

@@ -38,7 +38,8 @@ class _Admitted:
     tokens: Sequence[Window]
     estimate: int
     places: Sequence[str]
-    has_entered: bool = False
+    is_taken: bool = False
+    """Whether a run that is executed here has it, and gives it back at its end."""
 
 
 @asynccontextmanager
@@ -117,46 +118,45 @@ class Limits:
 
         Raises ApiError 429 and 503; the request then has taken nothing at all.
         """
-        if (known := self._admitted.get(run_id)) and known.has_entered:
+        if (known := self._admitted.get(run_id)) and known.is_taken:
             return  # it was answered twice
         plan, context = self._plans.of(caller.plan), context_of(request.scope)
         try:
             self._queue.admit(run_id, plan)
-            await self._take_for(run_id, caller, plan, spec, context)
+            self._admitted[run_id] = await self._take_for(run_id, caller, plan, spec, context)
         except BaseException:
             self._queue.leave(run_id)
             self._give_back(context)
             raise
 
     def abandon(self, request: Request, run_id: str, *, elsewhere: bool = False) -> None:
-        """The run that was admitted does not start here, so that all is given back; one that has started goes on.
+        """Gives everything back if the run that was admitted has not started here.
 
         elsewhere: another replica may execute it, and hold its places.
         """
         admitted = self._admitted.get(run_id)
-        if admitted is not None and admitted.has_entered:
+        if admitted is None or admitted.is_taken:
             return
+        del self._admitted[run_id]
         self._queue.leave(run_id)
         self._give_back(context_of(request.scope))
-        if admitted is not None:
-            del self._admitted[run_id]
-            self._settle(admitted, 0)
-            if elsewhere:
-                self._counters.let_go(admitted.places, run_id)
-            else:
-                self._counters.release_soon(admitted.places, run_id)
+        self._settle(admitted, 0)
+        if elsewhere:
+            self._counters.let_go(admitted.places, run_id)
+        else:
+            self._counters.release_soon(admitted.places, run_id)
 
     # What follows is `edge.runs.gate.Gate`.
 
     def has_turn(self, own: Ownership) -> bool:
+        self._take_up(own)
         return self._queue.has_turn(own.run_id)
 
     def put_off(self, own: Ownership) -> None:
+        self._take_up(own)
         self._queue.leave(own.run_id)
 
     async def enter(self, own: Ownership, tell: Callable[[int], None]) -> None:
-        if admitted := self._admitted.get(own.run_id):
-            admitted.has_entered = True
         await self._queue.enter(own.run_id, tell)
 
     def adopted(self, own: Ownership) -> None:
@@ -177,9 +177,13 @@ class Limits:
             # Not given free: whoever goes on with the run has them.
             self._counters.let_go(admitted.places, own.run_id)
 
+    def _take_up(self, own: Ownership) -> None:
+        if admitted := self._admitted.get(own.run_id):
+            admitted.is_taken = True
+
     async def _take_for(
         self, run_id: str, caller: Caller, plan: Plan, spec: RunSpec | None, context: RequestContext
-    ) -> None:
+    ) -> _Admitted:
         windows = _token_windows(caller, plan)
         places = [
             Places(_places_key(caller.tenant, subject, name), plan.concurrent_runs[subject], subject)
@@ -187,14 +191,14 @@ class Limits:
             if subject in plan.concurrent_runs
         ]
         if not windows and not places:
-            return
+            return _Admitted((), 0, ())
         estimate = _estimate(spec, windows)
         costs = [window.rate.cost_us(estimate) for window in windows]
         verdict = await self._counters.take(windows, costs, places, run_id)
         context.answer_headers += headers_of("tokens", windows, verdict.used_us)
         if not verdict.admitted:
             raise refusal("tokens", windows, verdict, places)
-        self._admitted[run_id] = _Admitted(windows, estimate, [each.key for each in places])
+        return _Admitted(windows, estimate, [each.key for each in places])
 
     def _settle(self, admitted: _Admitted, tokens: int) -> None:
         self._correct_tokens(admitted.tokens, admitted.estimate, tokens)

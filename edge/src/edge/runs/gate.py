@@ -11,10 +11,10 @@ class Gate(Protocol):
     """Limits, as the run engine sees them. None of it raises because something is away."""
 
     def has_turn(self, own: Ownership) -> bool:
-        """Whether a run that starts now need not wait."""
+        """Whether a run that starts now need not wait. Asked once, before anybody knows of the run."""
 
     def put_off(self, own: Ownership) -> None:
-        """A run that has just been admitted waits for its thread first."""
+        """A run that starts now waits for its thread first. Said in place of `has_turn`."""
 
     async def enter(self, own: Ownership, tell: Callable[[int], None]) -> None:
         """Returns once the run may be executed; meanwhile `tell` hears of its position, 1 for the next.
