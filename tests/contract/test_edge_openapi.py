@@ -14,7 +14,7 @@ PUBLIC = {
 }
 STREAMS = {
     *("createChatCompletion", "runAgentAgUi", "createRun", "createThreadRun", "streamRunEvents", "resumeRun"),
-    *("uploadFile", "streamFileEvents"),
+    *("uploadFile", "streamFileEvents", "reindex"),
 }
 
 
