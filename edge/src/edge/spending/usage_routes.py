@@ -29,7 +29,7 @@ _COUNTS: Final = ("requests", "prompt_tokens", "completion_tokens", "reasoning_t
 _ANSWER = json_answer(UsagePage, "The report.", USAGE_EXAMPLE)
 _ANSWER["content"]["text/csv"] = {"schema": {"type": "string"}, "example": CSV_EXAMPLE}
 
-Name = Annotated[str, Query(max_length=256)]
+_DAY: Final[dict[str, Any]] = {"max_length": 10, "json_schema_extra": {"format": "date"}}
 
 
 @router.get(
@@ -44,8 +44,8 @@ Name = Annotated[str, Query(max_length=256)]
 async def get_usage(
     request: Request,
     caller: Annotated[Caller, Requires(Scope.USAGE)],
-    start: Annotated[date | None, Query(description="The first day; by default a month ago.")] = None,
-    end: Annotated[date | None, Query(description="The last day; by default today.")] = None,
+    start: Annotated[str | None, Query(description="The first day; by default a month ago.", **_DAY)] = None,
+    end: Annotated[str | None, Query(description="The last day; by default today.", **_DAY)] = None,
     group_by: Annotated[
         list[GroupName] | None,
         Query(description="What each line is about, one or more. Left out: `day`."),
@@ -63,8 +63,8 @@ async def get_usage(
 ) -> Response:
     services = services_of(request)
     today = datetime.now(UTC).date()
-    last = end or today
-    first = start or last - timedelta(days=DEFAULT_DAYS)
+    last = today if end is None else _day(end, "end")
+    first = last - timedelta(days=DEFAULT_DAYS) if start is None else _day(start, "start")
     if not first <= last <= first + timedelta(days=MOST_DAYS):
         raise invalid_argument(f"`start` and `end` name a span of at most {MOST_DAYS} days.", "start")
     filters = {"model": model, "agent": agent, "key": key, "user": user, "work": work}
@@ -93,6 +93,15 @@ async def get_usage(
         "next_page": next_page,
     }
     return Response(orjson.dumps(body), media_type="application/json")
+
+
+def _day(text: str, param: str) -> date:
+    try:
+        if len(text) == len("2026-11-20"):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise invalid_argument(f"Invalid value for `{param}`: want a day such as 2026-11-20.", param)
 
 
 def _line(row: UsageRow) -> dict[str, Any]:
