@@ -47,7 +47,7 @@ _OLD_NAMES: Final[Mapping[str, str]] = {
 
 # What ends up in an image or on the machine of whoever runs `make up`; tools that only check are not passed on.
 SHIPPED: Final = ("edge", "agent_fn", "tool_fn", "embed_fn", "migrations", "devstack", "up", "model_server")
-ALONE: Final = frozenset({"uv", "audit", "retrieval-eval", "build"})
+ALONE: Final = frozenset({"uv", "audit", "retrieval-eval", "build", "terraform"})
 """Lists that are installed on their own, beside the others."""
 
 
