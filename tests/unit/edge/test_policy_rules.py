@@ -93,3 +93,23 @@ def test_a_token_says_exactly_what_is_granted() -> None:
     assert tool_scopes(["a"], ["x.org"]) == ("tool:a", "host:x.org")
     assert tool_scopes(None, []) == ("tools", "host:")
     assert tool_scopes([], None) == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "own", "is_within"),
+    [
+        (None, None, True),
+        (["a"], None, True),
+        (None, ["a"], False),
+        (["a"], ["a", "b"], True),
+        (["a", "c"], ["a", "b"], False),
+        (["a"], ["a", "host:x.org"], False),
+        (["a", "host:x.org"], ["a", "host:*.org"], True),
+        (["a", "host:x.org", "host:y.com"], ["a", "host:x.org"], False),
+        (["a", "host:x.org"], ["a", "b"], True),
+        (["host:x.org"], ["a"], False),
+    ],
+)
+def test_nobody_gives_tools_or_hosts_that_they_have_not_got(wanted: Any, own: Any, is_within: bool) -> None:
+    granted = [Grants(tools=None if names is None else frozenset(names)) for names in (wanted, own)]
+    assert grants.tools_within(*granted) is is_within

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from edge.audit.entry import PLATFORM
 from edge.limits.plans import FREE, Plans, PlansError, load_plans
+from edge.policy.rules import KEY, Rules, RulesError
 
 from .database import note, platform_transaction
 from .errors import AdminError
@@ -112,6 +113,11 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
             has_value = ""
         if not name or not has_value:
             raise AdminError(f"--set wants NAME=JSON, for instance redact=true, and not {pair!r}")
+        if name == KEY and settings[name] is not None:
+            try:
+                Rules.read(settings[name], KEY)
+            except RulesError as error:
+                raise AdminError(str(error)) from error
     return settings
 
 

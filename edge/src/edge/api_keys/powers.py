@@ -8,6 +8,7 @@ from typing import Final
 from edge.auth.caller import EVERYTHING, Caller, Grants
 from edge.auth.scopes import OF_ROLE, Role, Scope
 from edge.errors import ApiError, insufficient_scope
+from edge.policy.grants import tools_within
 
 _RANK: Final[Mapping[Role, int]] = {Role.VIEWER: 0, Role.MEMBER: 1, Role.ADMIN: 2}
 _GRANTS: Final = ("agents", "models", "tools")
@@ -60,7 +61,11 @@ def check_within(powers: Powers, maker: Caller) -> None:
         raise insufficient_scope(missing[0])
     for name in _GRANTS:
         own, wanted = getattr(maker.grants, name), getattr(powers.grants, name)
-        if own is not None and (wanted is None or not wanted <= own):
+        if name == "tools":
+            is_within = tools_within(powers.grants, maker.grants)
+        else:
+            is_within = own is None or (wanted is not None and wanted <= own)
+        if not is_within:
             raise _refused(f"all of these {name}", name)
     if maker.expires_at is not None and (powers.expires_at is None or powers.expires_at > maker.expires_at):
         raise _refused(
