@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64ormouse/embed/v1/embed.proto\x12\x11\x64ormouse.embed.v1\"?\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"\xcc\x02\n\x08\x44ocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12/\n\x05state\x18\x06 \x01(\x0e\x32 .dormouse.embed.v1.DocumentState\x12\x12\n\npage_count\x18\x07 \x01(\r\x12\x13\n\x0b\x63hunk_count\x18\x08 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\t \x01(\x03\x12\r\n\x05\x65rror\x18\n \x01(\t\x12;\n\x08metadata\x18\x0b \x03(\x0b\x32).dormouse.embed.v1.Document.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb8\x01\n\x07Passage\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x15\n\rdocument_name\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x10\n\x08headings\x18\x05 \x03(\t\x12\x12\n\nfirst_page\x18\x06 \x01(\r\x12\x11\n\tlast_page\x18\x07 \x01(\r\x12\x14\n\x0cstart_offset\x18\x08 \x01(\x04\x12\x12\n\nend_offset\x18\t \x01(\x04\"\x9b\x01\n\tSearchHit\x12+\n\x07passage\x18\x01 \x01(\x0b\x32\x1a.dormouse.embed.v1.Passage\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x19\n\x0cvector_score\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\ntext_score\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\x0f\n\r_vector_scoreB\r\n\x0b_text_score*\x82\x01\n\rDocumentState\x12\x1e\n\x1a\x44OCUMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44OCUMENT_STATE_INGESTING\x10\x01\x12\x18\n\x14\x44OCUMENT_STATE_READY\x10\x02\x12\x19\n\x15\x44OCUMENT_STATE_FAILED\x10\x03*\x85\x01\n\nSearchMode\x12\x1b\n\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10SEARCH_MODE_AUTO\x10\x01\x12\x14\n\x10SEARCH_MODE_FAST\x10\x02\x12\x18\n\x14SEARCH_MODE_BALANCED\x10\x03\x12\x14\n\x10SEARCH_MODE_DEEP\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64ormouse/embed/v1/embed.proto\x12\x11\x64ormouse.embed.v1\"?\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\x12\x13\n\x0btoken_count\x18\x02 \x01(\r\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"K\n\x08ModelUse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x04\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\x04\"\xcc\x02\n\x08\x44ocument\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12/\n\x05state\x18\x06 \x01(\x0e\x32 .dormouse.embed.v1.DocumentState\x12\x12\n\npage_count\x18\x07 \x01(\r\x12\x13\n\x0b\x63hunk_count\x18\x08 \x01(\r\x12\x17\n\x0f\x63reated_unix_ms\x18\t \x01(\x03\x12\r\n\x05\x65rror\x18\n \x01(\t\x12;\n\x08metadata\x18\x0b \x03(\x0b\x32).dormouse.embed.v1.Document.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb8\x01\n\x07Passage\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x15\n\rdocument_name\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x10\n\x08headings\x18\x05 \x03(\t\x12\x12\n\nfirst_page\x18\x06 \x01(\r\x12\x11\n\tlast_page\x18\x07 \x01(\r\x12\x14\n\x0cstart_offset\x18\x08 \x01(\x04\x12\x12\n\nend_offset\x18\t \x01(\x04\"\x9b\x01\n\tSearchHit\x12+\n\x07passage\x18\x01 \x01(\x0b\x32\x1a.dormouse.embed.v1.Passage\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x19\n\x0cvector_score\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x17\n\ntext_score\x18\x04 \x01(\x01H\x01\x88\x01\x01\x42\x0f\n\r_vector_scoreB\r\n\x0b_text_score*\x82\x01\n\rDocumentState\x12\x1e\n\x1a\x44OCUMENT_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x44OCUMENT_STATE_INGESTING\x10\x01\x12\x18\n\x14\x44OCUMENT_STATE_READY\x10\x02\x12\x19\n\x15\x44OCUMENT_STATE_FAILED\x10\x03*\x85\x01\n\nSearchMode\x12\x1b\n\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10SEARCH_MODE_AUTO\x10\x01\x12\x14\n\x10SEARCH_MODE_FAST\x10\x02\x12\x18\n\x14SEARCH_MODE_BALANCED\x10\x03\x12\x14\n\x10SEARCH_MODE_DEEP\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,18 +33,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DOCUMENT_METADATAENTRY']._loaded_options = None
   _globals['_DOCUMENT_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_DOCUMENTSTATE']._serialized_start=798
-  _globals['_DOCUMENTSTATE']._serialized_end=928
-  _globals['_SEARCHMODE']._serialized_start=931
-  _globals['_SEARCHMODE']._serialized_end=1064
+  _globals['_DOCUMENTSTATE']._serialized_start=875
+  _globals['_DOCUMENTSTATE']._serialized_end=1005
+  _globals['_SEARCHMODE']._serialized_start=1008
+  _globals['_SEARCHMODE']._serialized_end=1141
   _globals['_EMBEDDING']._serialized_start=52
   _globals['_EMBEDDING']._serialized_end=115
-  _globals['_DOCUMENT']._serialized_start=118
-  _globals['_DOCUMENT']._serialized_end=450
-  _globals['_DOCUMENT_METADATAENTRY']._serialized_start=403
-  _globals['_DOCUMENT_METADATAENTRY']._serialized_end=450
-  _globals['_PASSAGE']._serialized_start=453
-  _globals['_PASSAGE']._serialized_end=637
-  _globals['_SEARCHHIT']._serialized_start=640
-  _globals['_SEARCHHIT']._serialized_end=795
+  _globals['_MODELUSE']._serialized_start=117
+  _globals['_MODELUSE']._serialized_end=192
+  _globals['_DOCUMENT']._serialized_start=195
+  _globals['_DOCUMENT']._serialized_end=527
+  _globals['_DOCUMENT_METADATAENTRY']._serialized_start=480
+  _globals['_DOCUMENT_METADATAENTRY']._serialized_end=527
+  _globals['_PASSAGE']._serialized_start=530
+  _globals['_PASSAGE']._serialized_end=714
+  _globals['_SEARCHHIT']._serialized_start=717
+  _globals['_SEARCHHIT']._serialized_end=872
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from dormouse.embed.v1 import embed_pb2 as dormouse_dot_embed_dot_v1_dot_embed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%dormouse/embed/v1/embed_service.proto\x12\x11\x64ormouse.embed.v1\x1a\x1d\x64ormouse/embed/v1/embed.proto\"A\n\x0c\x45mbedRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\"P\n\rEmbedResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x30\n\nembeddings\x18\x02 \x03(\x0b\x32\x1c.dormouse.embed.v1.Embedding\"Z\n\rIngestRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.dormouse.embed.v1.IngestHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xc7\x01\n\x0cIngestHeader\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12?\n\x08metadata\x18\x03 \x03(\x0b\x32-.dormouse.embed.v1.IngestHeader.MetadataEntry\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x81\x01\n\x0eIngestResponse\x12\x35\n\x08progress\x18\x01 \x01(\x0b\x32!.dormouse.embed.v1.IngestProgressH\x00\x12/\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x1b.dormouse.embed.v1.DocumentH\x00\x42\x07\n\x05\x65vent\"\\\n\x0eIngestProgress\x12-\n\x05phase\x18\x01 \x01(\x0e\x32\x1e.dormouse.embed.v1.IngestPhase\x12\x0c\n\x04\x64one\x18\x02 \x01(\r\x12\r\n\x05total\x18\x03 \x01(\r\"\xe3\x01\n\rSearchRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12+\n\x04mode\x18\x02 \x01(\x0e\x32\x1d.dormouse.embed.v1.SearchMode\x12\r\n\x05limit\x18\x03 \x01(\r\x12@\n\x08metadata\x18\x04 \x03(\x0b\x32..dormouse.embed.v1.SearchRequest.MetadataEntry\x12\x14\n\x0c\x64ocument_ids\x18\x05 \x03(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"{\n\x0eSearchResponse\x12*\n\x04hits\x18\x01 \x03(\x0b\x32\x1c.dormouse.embed.v1.SearchHit\x12+\n\x04mode\x18\x02 \x01(\x0e\x32\x1d.dormouse.embed.v1.SearchMode\x12\x10\n\x08left_out\x18\x03 \x03(\t\"=\n\x14ListDocumentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x15ListDocumentsResponse\x12.\n\tdocuments\x18\x01 \x03(\x0b\x32\x1b.dormouse.embed.v1.Document\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x12GetDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\"D\n\x13GetDocumentResponse\x12-\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1b.dormouse.embed.v1.Document\"%\n\x11GetPassageRequest\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\t\"A\n\x12GetPassageResponse\x12+\n\x07passage\x18\x01 \x01(\x0b\x32\x1a.dormouse.embed.v1.Passage\"\x10\n\x0eReindexRequest\"=\n\x0fReindexResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\r\n\x05model\x18\x03 \x01(\t\",\n\x15\x44\x65leteDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteDocumentResponse*\xad\x01\n\x0bIngestPhase\x12\x1c\n\x18INGEST_PHASE_UNSPECIFIED\x10\x00\x12\x19\n\x15INGEST_PHASE_RECEIVED\x10\x01\x12\x17\n\x13INGEST_PHASE_PARSED\x10\x02\x12\x18\n\x14INGEST_PHASE_CHUNKED\x10\x03\x12\x19\n\x15INGEST_PHASE_EMBEDDED\x10\x04\x12\x17\n\x13INGEST_PHASE_STORED\x10\x05\x32\xd4\x05\n\x0c\x45mbedService\x12J\n\x05\x45mbed\x12\x1f.dormouse.embed.v1.EmbedRequest\x1a .dormouse.embed.v1.EmbedResponse\x12Q\n\x06Ingest\x12 .dormouse.embed.v1.IngestRequest\x1a!.dormouse.embed.v1.IngestResponse(\x01\x30\x01\x12M\n\x06Search\x12 .dormouse.embed.v1.SearchRequest\x1a!.dormouse.embed.v1.SearchResponse\x12\x62\n\rListDocuments\x12\'.dormouse.embed.v1.ListDocumentsRequest\x1a(.dormouse.embed.v1.ListDocumentsResponse\x12\\\n\x0bGetDocument\x12%.dormouse.embed.v1.GetDocumentRequest\x1a&.dormouse.embed.v1.GetDocumentResponse\x12Y\n\nGetPassage\x12$.dormouse.embed.v1.GetPassageRequest\x1a%.dormouse.embed.v1.GetPassageResponse\x12R\n\x07Reindex\x12!.dormouse.embed.v1.ReindexRequest\x1a\".dormouse.embed.v1.ReindexResponse0\x01\x12\x65\n\x0e\x44\x65leteDocument\x12(.dormouse.embed.v1.DeleteDocumentRequest\x1a).dormouse.embed.v1.DeleteDocumentResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%dormouse/embed/v1/embed_service.proto\x12\x11\x64ormouse.embed.v1\x1a\x1d\x64ormouse/embed/v1/embed.proto\"A\n\x0c\x45mbedRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\"P\n\rEmbedResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x30\n\nembeddings\x18\x02 \x03(\x0b\x32\x1c.dormouse.embed.v1.Embedding\"Z\n\rIngestRequest\x12\x31\n\x06header\x18\x01 \x01(\x0b\x32\x1f.dormouse.embed.v1.IngestHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xc7\x01\n\x0cIngestHeader\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12?\n\x08metadata\x18\x03 \x03(\x0b\x32-.dormouse.embed.v1.IngestHeader.MetadataEntry\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xac\x01\n\x0eIngestResponse\x12\x35\n\x08progress\x18\x01 \x01(\x0b\x32!.dormouse.embed.v1.IngestProgressH\x00\x12/\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x1b.dormouse.embed.v1.DocumentH\x00\x12)\n\x04uses\x18\x03 \x03(\x0b\x32\x1b.dormouse.embed.v1.ModelUseB\x07\n\x05\x65vent\"\\\n\x0eIngestProgress\x12-\n\x05phase\x18\x01 \x01(\x0e\x32\x1e.dormouse.embed.v1.IngestPhase\x12\x0c\n\x04\x64one\x18\x02 \x01(\r\x12\r\n\x05total\x18\x03 \x01(\r\"\xe3\x01\n\rSearchRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12+\n\x04mode\x18\x02 \x01(\x0e\x32\x1d.dormouse.embed.v1.SearchMode\x12\r\n\x05limit\x18\x03 \x01(\r\x12@\n\x08metadata\x18\x04 \x03(\x0b\x32..dormouse.embed.v1.SearchRequest.MetadataEntry\x12\x14\n\x0c\x64ocument_ids\x18\x05 \x03(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa6\x01\n\x0eSearchResponse\x12*\n\x04hits\x18\x01 \x03(\x0b\x32\x1c.dormouse.embed.v1.SearchHit\x12+\n\x04mode\x18\x02 \x01(\x0e\x32\x1d.dormouse.embed.v1.SearchMode\x12\x10\n\x08left_out\x18\x03 \x03(\t\x12)\n\x04uses\x18\x04 \x03(\x0b\x32\x1b.dormouse.embed.v1.ModelUse\"=\n\x14ListDocumentsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x15ListDocumentsResponse\x12.\n\tdocuments\x18\x01 \x03(\x0b\x32\x1b.dormouse.embed.v1.Document\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x12GetDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\"D\n\x13GetDocumentResponse\x12-\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1b.dormouse.embed.v1.Document\"%\n\x11GetPassageRequest\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\t\"A\n\x12GetPassageResponse\x12+\n\x07passage\x18\x01 \x01(\x0b\x32\x1a.dormouse.embed.v1.Passage\"\x10\n\x0eReindexRequest\"=\n\x0fReindexResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\r\n\x05model\x18\x03 \x01(\t\",\n\x15\x44\x65leteDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteDocumentResponse*\xad\x01\n\x0bIngestPhase\x12\x1c\n\x18INGEST_PHASE_UNSPECIFIED\x10\x00\x12\x19\n\x15INGEST_PHASE_RECEIVED\x10\x01\x12\x17\n\x13INGEST_PHASE_PARSED\x10\x02\x12\x18\n\x14INGEST_PHASE_CHUNKED\x10\x03\x12\x19\n\x15INGEST_PHASE_EMBEDDED\x10\x04\x12\x17\n\x13INGEST_PHASE_STORED\x10\x05\x32\xd4\x05\n\x0c\x45mbedService\x12J\n\x05\x45mbed\x12\x1f.dormouse.embed.v1.EmbedRequest\x1a .dormouse.embed.v1.EmbedResponse\x12Q\n\x06Ingest\x12 .dormouse.embed.v1.IngestRequest\x1a!.dormouse.embed.v1.IngestResponse(\x01\x30\x01\x12M\n\x06Search\x12 .dormouse.embed.v1.SearchRequest\x1a!.dormouse.embed.v1.SearchResponse\x12\x62\n\rListDocuments\x12\'.dormouse.embed.v1.ListDocumentsRequest\x1a(.dormouse.embed.v1.ListDocumentsResponse\x12\\\n\x0bGetDocument\x12%.dormouse.embed.v1.GetDocumentRequest\x1a&.dormouse.embed.v1.GetDocumentResponse\x12Y\n\nGetPassage\x12$.dormouse.embed.v1.GetPassageRequest\x1a%.dormouse.embed.v1.GetPassageResponse\x12R\n\x07Reindex\x12!.dormouse.embed.v1.ReindexRequest\x1a\".dormouse.embed.v1.ReindexResponse0\x01\x12\x65\n\x0e\x44\x65leteDocument\x12(.dormouse.embed.v1.DeleteDocumentRequest\x1a).dormouse.embed.v1.DeleteDocumentResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INGESTHEADER_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_SEARCHREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_SEARCHREQUEST_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_INGESTPHASE']._serialized_start=1649
-  _globals['_INGESTPHASE']._serialized_end=1822
+  _globals['_INGESTPHASE']._serialized_start=1736
+  _globals['_INGESTPHASE']._serialized_end=1909
   _globals['_EMBEDREQUEST']._serialized_start=91
   _globals['_EMBEDREQUEST']._serialized_end=156
   _globals['_EMBEDRESPONSE']._serialized_start=158
@@ -49,35 +49,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INGESTHEADER_METADATAENTRY']._serialized_start=485
   _globals['_INGESTHEADER_METADATAENTRY']._serialized_end=532
   _globals['_INGESTRESPONSE']._serialized_start=535
-  _globals['_INGESTRESPONSE']._serialized_end=664
-  _globals['_INGESTPROGRESS']._serialized_start=666
-  _globals['_INGESTPROGRESS']._serialized_end=758
-  _globals['_SEARCHREQUEST']._serialized_start=761
-  _globals['_SEARCHREQUEST']._serialized_end=988
+  _globals['_INGESTRESPONSE']._serialized_end=707
+  _globals['_INGESTPROGRESS']._serialized_start=709
+  _globals['_INGESTPROGRESS']._serialized_end=801
+  _globals['_SEARCHREQUEST']._serialized_start=804
+  _globals['_SEARCHREQUEST']._serialized_end=1031
   _globals['_SEARCHREQUEST_METADATAENTRY']._serialized_start=485
   _globals['_SEARCHREQUEST_METADATAENTRY']._serialized_end=532
-  _globals['_SEARCHRESPONSE']._serialized_start=990
-  _globals['_SEARCHRESPONSE']._serialized_end=1113
-  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=1115
-  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=1176
-  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=1178
-  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=1274
-  _globals['_GETDOCUMENTREQUEST']._serialized_start=1276
-  _globals['_GETDOCUMENTREQUEST']._serialized_end=1317
-  _globals['_GETDOCUMENTRESPONSE']._serialized_start=1319
-  _globals['_GETDOCUMENTRESPONSE']._serialized_end=1387
-  _globals['_GETPASSAGEREQUEST']._serialized_start=1389
-  _globals['_GETPASSAGEREQUEST']._serialized_end=1426
-  _globals['_GETPASSAGERESPONSE']._serialized_start=1428
-  _globals['_GETPASSAGERESPONSE']._serialized_end=1493
-  _globals['_REINDEXREQUEST']._serialized_start=1495
-  _globals['_REINDEXREQUEST']._serialized_end=1511
-  _globals['_REINDEXRESPONSE']._serialized_start=1513
-  _globals['_REINDEXRESPONSE']._serialized_end=1574
-  _globals['_DELETEDOCUMENTREQUEST']._serialized_start=1576
-  _globals['_DELETEDOCUMENTREQUEST']._serialized_end=1620
-  _globals['_DELETEDOCUMENTRESPONSE']._serialized_start=1622
-  _globals['_DELETEDOCUMENTRESPONSE']._serialized_end=1646
-  _globals['_EMBEDSERVICE']._serialized_start=1825
-  _globals['_EMBEDSERVICE']._serialized_end=2549
+  _globals['_SEARCHRESPONSE']._serialized_start=1034
+  _globals['_SEARCHRESPONSE']._serialized_end=1200
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_start=1202
+  _globals['_LISTDOCUMENTSREQUEST']._serialized_end=1263
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_start=1265
+  _globals['_LISTDOCUMENTSRESPONSE']._serialized_end=1361
+  _globals['_GETDOCUMENTREQUEST']._serialized_start=1363
+  _globals['_GETDOCUMENTREQUEST']._serialized_end=1404
+  _globals['_GETDOCUMENTRESPONSE']._serialized_start=1406
+  _globals['_GETDOCUMENTRESPONSE']._serialized_end=1474
+  _globals['_GETPASSAGEREQUEST']._serialized_start=1476
+  _globals['_GETPASSAGEREQUEST']._serialized_end=1513
+  _globals['_GETPASSAGERESPONSE']._serialized_start=1515
+  _globals['_GETPASSAGERESPONSE']._serialized_end=1580
+  _globals['_REINDEXREQUEST']._serialized_start=1582
+  _globals['_REINDEXREQUEST']._serialized_end=1598
+  _globals['_REINDEXRESPONSE']._serialized_start=1600
+  _globals['_REINDEXRESPONSE']._serialized_end=1661
+  _globals['_DELETEDOCUMENTREQUEST']._serialized_start=1663
+  _globals['_DELETEDOCUMENTREQUEST']._serialized_end=1707
+  _globals['_DELETEDOCUMENTRESPONSE']._serialized_start=1709
+  _globals['_DELETEDOCUMENTRESPONSE']._serialized_end=1733
+  _globals['_EMBEDSERVICE']._serialized_start=1912
+  _globals['_EMBEDSERVICE']._serialized_end=2636
 # @@protoc_insertion_point(module_scope)

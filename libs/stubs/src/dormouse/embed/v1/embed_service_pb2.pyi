@@ -185,19 +185,25 @@ class IngestResponse(_message.Message):
 
     PROGRESS_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def progress(self) -> Global___IngestProgress: ...
     @_builtins.property
     def document(self) -> _embed_pb2.Document: ...
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_embed_pb2.ModelUse]:
+        """With the document: what this call has used of models."""
+
     def __init__(
         self,
         *,
         progress: Global___IngestProgress | None = ...,
         document: _embed_pb2.Document | None = ...,
+        uses: _abc.Iterable[_embed_pb2.ModelUse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "event", b"event", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "event", b"event", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "event", b"event", "progress", b"progress", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "document"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
@@ -297,6 +303,7 @@ class SearchResponse(_message.Message):
     HITS_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     LEFT_OUT_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
     mode: _embed_pb2.SearchMode.ValueType
     """The mode that was used."""
     @_builtins.property
@@ -307,16 +314,21 @@ class SearchResponse(_message.Message):
         "rewriting", "reranking".
         """
 
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[_embed_pb2.ModelUse]:
+        """What the search has used of models."""
+
     def __init__(
         self,
         *,
         hits: _abc.Iterable[_embed_pb2.SearchHit] | None = ...,
         mode: _embed_pb2.SearchMode.ValueType = ...,
         left_out: _abc.Iterable[_builtins.str] | None = ...,
+        uses: _abc.Iterable[_embed_pb2.ModelUse] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "left_out", b"left_out", "mode", b"mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hits", b"hits", "left_out", b"left_out", "mode", b"mode", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
