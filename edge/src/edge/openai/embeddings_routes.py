@@ -51,6 +51,9 @@ _SWAP: Final = sys.byteorder == "big"
 async def create_embeddings(request: Request, caller: Annotated[Caller, Requires(Scope.EMBEDDINGS)]) -> Response:
     services = services_of(request)
     body = await read_json(request, EmbeddingsRequest)
+    if not caller.grants.has_model(body.model):  # as the function says of one that there is not
+        reason = ErrorReason.ERROR_REASON_MODEL_NOT_FOUND
+        raise ApiError.of(reason, f"There is no model {body.model[:128]!r}.")
     texts = await _texts(body, services.token_texts)
     estimate, used = of_texts(texts, body.model), 0
     await services.limits.admit_tokens(request, caller, estimate.tokens)
