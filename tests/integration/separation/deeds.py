@@ -253,6 +253,11 @@ async def search(world: World, rng: random.Random, person: Person) -> None:
         await world.ask(rng, person, "GET", path, template="/v1/files/{file_id}/chunks/{chunk_id}")
 
 
+@deed(2)
+async def embed_all_files_anew(world: World, rng: random.Random, person: Person) -> None:
+    await world.ask(rng, person, "POST", "/v1/search/reindex")
+
+
 @deed(15)
 async def embed(world: World, rng: random.Random, person: Person) -> None:
     body = {"model": "dormouse-dev-embed", "input": [SHARED, f"{rng.randrange(20)}"], "dimensions": 8}
