@@ -36,6 +36,7 @@ _DUMMY: Final = re.compile(
 )
 # Kubernetes calls an object that holds secrets a secret: `existingSecret: dormouse-redis` is a name.
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*([-/.][a-z0-9]+)*")
+_NUMBER: Final = re.compile(r"[0-9.]+")
 _HOLDS_ONE: Final = re.compile(r"(?i)passw|token|key")
 # One of the platform's own. The sum at its end tells a key from the keys that tests and guides make up.
 _OWN: Final = re.compile(r"\bdm_live_[0-9A-Za-z]{49}\b")
@@ -90,9 +91,12 @@ def _kinds(detectors: Iterable[Any], file: str, line: str) -> Iterator[str]:
     for detector in detectors:
         for found in detector.analyze_line(filename=file, line=line, line_number=1):
             value = (found.secret_value or "").partition(",")[0].rstrip(" }]")  # YAML in one line
+            before = line.partition(value)[0]
             if found.type in (_KEYWORDS, _IN_URLS) and _DUMMY.fullmatch(value):
                 continue
-            if found.type == _KEYWORDS and _NAME.fullmatch(value) and not _HOLDS_ONE.search(line):
+            if found.type == _KEYWORDS and (
+                "#" in before or _NUMBER.fullmatch(value) or (_NAME.fullmatch(value) and not _HOLDS_ONE.search(before))
+            ):
                 continue
             yield found.type
 
