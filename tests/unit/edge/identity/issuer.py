@@ -1,5 +1,6 @@
 """An OpenID Connect issuer over HTTP: real keys, and switches for what can go wrong with one."""
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -22,6 +23,9 @@ class Issuer:
         self.url = ""
         self.asked = 0
         self.is_broken = False
+        self.answers = asyncio.Event()
+        """Not set: whoever asks for keys waits."""
+        self.answers.set()
         self.extra: list[Any] = []
         """Entries of the key set beside the real ones."""
         self.documents: dict[str, Any] = {}
@@ -35,7 +39,7 @@ class Issuer:
         app.router.add_get("/keys", self._serve_keys)
         app.router.add_get("/.well-known/openid-configuration", self._serve_discovery)
         app.router.add_get("/elsewhere", self._redirect)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
         self._port = self._runner.addresses[0][1]
@@ -71,6 +75,7 @@ class Issuer:
 
     async def _serve_keys(self, request: web.Request) -> web.Response:
         self.asked += 1
+        await self.answers.wait()
         if self.is_broken:
             return web.Response(status=503)
         return web.json_response({"keys": [*self.extra, *(self.jwk(key_id) for key_id in self.keys)]})

@@ -180,6 +180,16 @@ async def test_an_issuer_that_is_down_for_an_hour_locks_nobody_out(issuer: Issue
     assert await read(issuer.token("first"))
 
 
+async def test_who_is_known_does_not_wait_for_an_issuer_that_hangs(issuer: Issuer, reading: Open, clock: Clock) -> None:
+    read = reading()
+    assert await read(issuer.token("first"))
+    issuer.answers.clear()
+    clock.now += REFRESH_S
+    async with asyncio.timeout(2):
+        assert await read(issuer.token("first", {"jti": "new"}))
+    issuer.answers.set()
+
+
 async def test_an_issuer_that_never_answered_is_told_from_a_token_that_is_wrong(
     issuer: Issuer, reading: Open, clock: Clock
 ) -> None:
