@@ -97,8 +97,7 @@ class Counters:
         if self._is_away:
             return  # there its lease ends
         try:
-            for key in places:
-                await self._link.do("ZREM", key, run_id)
+            await asyncio.gather(*(self._link.do("ZREM", key, run_id) for key in places))
         except AWAY as error:
             self._go_alone(error)
 
@@ -175,21 +174,26 @@ class Counters:
         return Verdict(bool(admitted), used, () if admitted else waits(windows, used, costs_us), held)
 
     async def _correct(self, corrections: Sequence[tuple[Window, int]]) -> None:
-        for window, delta in corrections:
-            if self._is_away:
-                self._local.correct(window, delta)
-                continue
-            self._local.forget(window.key)
+        if not self._is_away:
+            for window, _ in corrections:
+                self._local.forget(window.key)
+            asks = [
+                self._link.run(CORRECT, [window.key], [0, delta, window.capacity_us]) for window, delta in corrections
+            ]
             try:
-                await self._link.run(CORRECT, [window.key], [0, delta, window.capacity_us])
+                await asyncio.gather(*asks)
             except AWAY as error:
                 self._go_alone(error)
-                self._local.correct(window, delta)
+            else:
+                return
+        for window, delta in corrections:
+            self._local.correct(window, delta)
 
     async def _hold(self, held: Iterable[tuple[str, bool, Sequence[str]]]) -> None:
         try:
-            for key, surely, runs in held:
-                await self._link.run(HOLD, [key], [self._lease_us, int(not surely), *runs])
+            await asyncio.gather(
+                *(self._link.run(HOLD, [key], [self._lease_us, int(not surely), *runs]) for key, surely, runs in held)
+            )
         except AWAY as error:
             self._go_alone(error)
 

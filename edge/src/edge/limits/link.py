@@ -26,16 +26,16 @@ class LimitsLink:
         self._sending: asyncio.Task[None] | None = None
         self._sums: dict[str, str] = {}
 
-    async def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
+    def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> asyncio.Future[Any]:
         """The script's answer. Raises AWAY, also where the answer is an error."""
         digest = self._sums.get(script)
         if digest is None:
             digest = self._sums[script] = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
-        return await self._ask(("EVALSHA", digest, len(keys), *keys, *arguments), script)
+        return self._ask(("EVALSHA", digest, len(keys), *keys, *arguments), script)
 
-    async def do(self, *command: str | bytes | int) -> Any:
+    def do(self, *command: str | bytes | int) -> asyncio.Future[Any]:
         """A command's answer. Raises AWAY, also where the answer is an error."""
-        return await self._ask(command)
+        return self._ask(command)
 
     async def close(self) -> None:
         """Closes the connection; who still waits hears that Redis is away."""
@@ -44,12 +44,12 @@ class LimitsLink:
             await asyncio.wait([self._sending])
         await self._pipe.close()
 
-    async def _ask(self, command: Command, script: str = "") -> Any:
+    def _ask(self, command: Command, script: str = "") -> asyncio.Future[Any]:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((command, script, answer))
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
-        return await answer
+        return answer
 
     async def _send(self) -> None:
         batch: list[Asked] = []
