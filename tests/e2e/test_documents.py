@@ -118,6 +118,9 @@ async def test_a_file_with_a_document_s_content_that_is_no_file_is_refused(
         last = json.loads(answer.text.rpartition("data: ")[2])
         assert last["type"] == "file.failed"
         assert "as the document 'from-another-service'. Delete that one" in last["file"]["status_details"]
+        [hit] = (await http.post("/v1/search", json={"query": QUESTION, "limit": 1})).json()["data"]
+        passage = await passage_at(http, f"/v1/files/{hit['file_id']}/chunks/{hit['chunk_id']}")
+        assert (passage["file_id"], passage["text"]) == ("from-another-service", hit["text"])
         await library.delete("from-another-service")
     assert await upload(http)
 

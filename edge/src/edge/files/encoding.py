@@ -35,13 +35,13 @@ def file_to_json(file: FileRecord) -> dict[str, Any]:
     }
 
 
-def passage_to_json(passage: Passage, file: FileRecord) -> dict[str, Any]:
-    """A passage of the file."""
+def passage_to_json(passage: Passage, file_id: str, name: str) -> dict[str, Any]:
+    """A passage of a file, or of what another service has put there."""
     return {
         "id": passage.chunk_id,
         "object": "file.chunk",
-        "file_id": file.id,
-        "filename": file.name,
+        "file_id": file_id,
+        "filename": name,
         **place_to_json(passage),
     }
 

@@ -11,7 +11,7 @@ from dormouse.embed.v1.embed_service_pb2 import IngestHeader, IngestProgress, In
 from dormouse_runtime.errors import DormouseError
 
 from edge.auth.caller import Caller
-from edge.embed_client import EmbedClient, translate
+from edge.embed_client import EmbedClient, Ingested, translate
 from edge.errors import ApiError
 
 from .model import FileRecord, Phase, Progress
@@ -39,6 +39,9 @@ async def ingest(
         async for answer in call:
             has_begun = True
             if answer.WhichOneof("event") == "document":
+                if embed.on_ingested is not None and answer.uses:
+                    attempt = f"{file.id}.{file.failures}"
+                    embed.on_ingested(Ingested(attempt, file.tenant, file.user, answer.uses))
                 return answer.document
             tell(_progress(answer.progress))
     except grpc.aio.AioRpcError as error:

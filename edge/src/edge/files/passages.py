@@ -11,17 +11,15 @@ from dormouse_runtime.errors import DormouseError
 from edge.auth.caller import Caller
 from edge.embed_client import EmbedClient, translate
 
-from .model import FileRecord
-
 PASSAGE_TIMEOUT_S: Final = 10.0
 _LONGEST_ID: Final = 200
 
 
 async def passage_of(
-    embed: EmbedClient, caller: Caller, file: FileRecord, chunk_id: str, request_id: str = ""
+    embed: EmbedClient, caller: Caller, document_id: str, chunk_id: str, request_id: str = ""
 ) -> Passage:
-    """A passage of this file. Errors: DOCUMENT_NOT_FOUND, also for one of another file; what embed_fn says."""
-    missing = DormouseError(ErrorReason.ERROR_REASON_DOCUMENT_NOT_FOUND, f"File {file.id} has no passage with this id.")
+    """A passage of this document. Errors: DOCUMENT_NOT_FOUND, also for one of another; what embed_fn says."""
+    missing = DormouseError(ErrorReason.ERROR_REASON_DOCUMENT_NOT_FOUND, "The file has no passage with this id.")
     if len(chunk_id) > _LONGEST_ID or not chunk_id.isprintable():
         raise missing
     try:
@@ -38,7 +36,7 @@ async def passage_of(
         ):
             raise missing from error
         raise translated from error
-    if answer.passage.document_id != (file.document_id or file.id):
+    if answer.passage.document_id != document_id:
         raise missing
     passage: Passage = answer.passage
     return passage

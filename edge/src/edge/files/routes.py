@@ -225,7 +225,7 @@ async def stream_file_events(
     f"{PATH}/{{file_id}}/chunks/{{chunk_id}}",
     operation_id="getFilePassage",
     summary="Read a passage of a file",
-    description="What a citation or a hit of a search points to.",
+    description="What a citation or a hit of a search points to, also in a document that another service has brought.",
     responses={200: json_answer(FilePassage, "The passage.", PASSAGE_EXAMPLE), **errors(404)},
     response_class=Response,
 )
@@ -235,10 +235,10 @@ async def get_file_passage(
     file_id: FileId,
     chunk_id: Annotated[str, Path(description="The passage's id.", examples=["17"])],
 ) -> Response:
-    file = await files_of(request).table.get(caller.tenant, file_id)
-    context = context_of(request.scope)
-    passage = await passage_of(services_of(request).embed, caller, file, chunk_id, context.request_id)
-    return _json(passage_to_json(passage, file))
+    place = await files_of(request).document(caller.tenant, file_id)
+    embed, request_id = services_of(request).embed, context_of(request.scope).request_id
+    passage = await passage_of(embed, caller, place.document_id, chunk_id, request_id)
+    return _json(passage_to_json(passage, file_id, place.name or passage.document_name))
 
 
 def files_of(request: Request) -> Files:

@@ -1,7 +1,13 @@
 """What the routes ask of files; opened once per process."""
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from dormouse.common.v1.error_pb2 import ErrorReason
+from dormouse_runtime.errors import DormouseError
 
 from edge.auth.caller import Caller
 from edge.database import Database
@@ -16,6 +22,17 @@ from .originals import OriginalMissingError, Originals
 from .store_place import StorePlace
 from .table import FileTable, not_found
 from .uploads import Uploaded, Uploads
+
+_DOCUMENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""As embed_fn takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """name: the file's, empty for what is none."""
+
+    document_id: str
+    name: str = ""
 
 
 class Files:
@@ -50,6 +67,20 @@ class Files:
             return await self._originals.read(file.tenant, file.id, start, end)
         except OriginalMissingError:
             raise not_found(file.id) from None
+
+    async def document(self, tenant: str, file_id: str) -> Place:
+        """Where the passages of a file are. A document that is no file, because another service has put it there, is
+        its own. Errors: DOCUMENT_NOT_FOUND for a file that is deleted, though its passages may still be there."""
+        try:
+            file = await self.table.get(tenant, file_id)
+        except DormouseError as error:
+            is_unknown = error.reason == ErrorReason.ERROR_REASON_DOCUMENT_NOT_FOUND
+            if not is_unknown or not _DOCUMENT_ID.fullmatch(file_id):
+                raise
+            if await self.table.deleted_among(tenant, [file_id]):
+                raise
+            return Place(file_id)
+        return Place(file.document_id or file.id, file.name)
 
     async def probe(self) -> None:
         """Whether originals can be reached. Errors: StorageAwayError, WrongStoreError, DATABASE_UNAVAILABLE."""
