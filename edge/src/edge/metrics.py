@@ -33,6 +33,9 @@ LOGINS = Counter("dormouse_edge_logins", "Attempts to log in or refresh a sessio
 CUT_OFF = Counter(
     "dormouse_edge_cut_off_connections", "Connections that were ended for what their client did.", ["why"]
 )
+AUDIT_LOST = Counter(
+    "dormouse_edge_audit_entries_lost", "Things that were done and could not be noted in the audit log.", ["action"]
+)
 CERTIFICATE_EXPIRES = Gauge(
     "dormouse_edge_certificate_expires_timestamp_seconds", "When our own TLS certificate expires; 0 without one."
 )

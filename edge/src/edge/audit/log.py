@@ -8,6 +8,7 @@ from dormouse_runtime import logs
 from dormouse_runtime.errors import DormouseError
 
 from edge.database import Database
+from edge.metrics import AUDIT_LOST
 
 from .entry import PLATFORM, Entry, append
 from .reading import EntryPage, Filter, read_page
@@ -69,6 +70,7 @@ class AuditLog:
         except DormouseError:
             if not action.startswith(SOFT):
                 raise
+            AUDIT_LOST.labels(action).inc()
             _log.exception(
                 "an audit entry is lost", extra={"action": action, "actor": entry.actor, "target": entry.target}
             )
