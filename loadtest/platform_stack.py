@@ -178,11 +178,12 @@ async def whole_platform(
 
 
 @contextlib.asynccontextmanager
-async def postgres_only() -> AsyncIterator[Postgres]:
-    """A migrated Postgres and nothing else. Everything is gone afterwards."""
+async def postgres_only(settings: Mapping[str, str] | None = None) -> AsyncIterator[Postgres]:
+    """A migrated Postgres and nothing else. Everything is gone afterwards. settings: of the server, by name."""
     with _folder() as folder:
         stack = Stack(folder, load_or_make(folder / "secrets"), os.environ)
-        postgres = Postgres(folder / "postgres", stack.credentials.postgres, log=folder / "logs" / "postgres.log")
+        log = folder / "logs" / "postgres.log"
+        postgres = Postgres(folder / "postgres", stack.credentials.postgres, log=log, settings=settings)
         try:
             await postgres.start()
             await _migrate(stack, postgres.url(OWNER))

@@ -41,6 +41,8 @@ MODEL = "benchmark"
 BATCH = 200
 WRITERS = 2
 K = 10
+SERVER = {"shared_buffers": "256MB"}
+"""Half of what 100,000 passages take with their indexes; `make up` has 64 MB, for a person's few documents."""
 
 
 class MadeUpEmbedder:
@@ -236,7 +238,7 @@ async def main(chunks: int, questions: int, minutes: float, *, bulk: bool) -> in
                     Corpus(f"{share * 100:g} %", count, seed=seed, document=min(200, max(count // 10, 1)))
                     for seed, (share, count) in enumerate(zip(shares, counts, strict=True))
                 ]
-                async with postgres_only() as postgres:
+                async with postgres_only(SERVER) as postgres:
                     connections = Connections(postgres.url(APPLICATION))
                     bench = Bench(postgres, connections, questions)
                     try:

@@ -10,7 +10,7 @@ from typing import Final
 
 from embed_fn.store.settling import COMPARED
 
-_COMPARE_US: Final = 0.65
+_COMPARE_US: Final = 0.5
 """To compare with one vector of 384 dimensions, in microseconds of one core; as measured, like the next."""
 _WALK_US: Final = 35.0
 """To walk the index to the next nearest one, whoever's it is: it passes by many that the search is not about."""
