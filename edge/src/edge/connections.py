@@ -1,9 +1,15 @@
 """How many connections each address has open."""
 
 import ipaddress
+import logging
+import time
 from typing import Final
 
 from .client_address import Network, TrustedProxies, is_in, site_of
+
+TELL_EVERY_S: Final = 60.0
+
+_log = logging.getLogger(__name__)
 
 LOOPBACK: Final[tuple[Network, ...]] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
@@ -18,6 +24,7 @@ class ConnectionCounter:
         self._limit = limit
         self._exempt = exempt
         self._open: dict[str, int] = {}
+        self._told_at = float("-inf")
 
     def enter(self, address: str) -> bool:
         """Counts a new connection. False: the address has too many; it was not counted, and must not be let go."""
@@ -26,6 +33,7 @@ class ConnectionCounter:
         site = site_of(address)
         count = self._open.get(site, 0)
         if count >= self._limit:
+            self._tell()
             return False
         self._open[site] = count + 1
         return True
@@ -40,3 +48,12 @@ class ConnectionCounter:
             self._open[site] = count - 1
         elif count:
             del self._open[site]
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if now - self._told_at >= TELL_EVERY_S:
+            self._told_at = now
+            _log.warning(
+                "an address has more than DORMOUSE_CONNECTIONS_PER_ADDRESS connections; if it is a proxy's, name it in "
+                "DORMOUSE_TRUSTED_PROXIES"
+            )
