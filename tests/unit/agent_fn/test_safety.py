@@ -29,8 +29,11 @@ CALCULATE = tool("calculate")
 KNOWN = {each.name: each for each in (READ, GET, POST, ACT, WAIVED, CALCULATE)}
 
 
-def said(role: Any, text: str, number: int = 1, **fields: Any) -> Message:
-    return Message(id=f"{role}{number}", role=role, content=[{"text": text}], **fields)
+def said(role: Any, text: str, name: str = "") -> Message:
+    message = Message(id=f"{role}1", role=role, content=[{"text": text}])
+    if name:
+        message["name"] = name
+    return message
 
 
 def exposed(*texts: str, rule: TaintRule = TaintRule.GUARDED, user: str = "Hello.", **rules: Any) -> Exposure:
@@ -145,13 +148,13 @@ def test_few_of_many_addresses_of_one_host_are_followed() -> None:
 
 def test_what_was_read_before_on_a_thread_counts_too() -> None:
     exposure = exposed()
-    exposure.learn([said("tool", "a page", name="read", tool_call_id="run_0.m1.c1")])
+    exposure.learn([said("tool", "a page", name="read")])
     assert asks(exposure, ACT)
 
 
 def test_the_result_of_a_clients_own_tool_may_be_anybodys() -> None:
     exposure = exposed()
-    exposure.learn([said("tool", "whatever", name="theirs", tool_call_id="c1")])
+    exposure.learn([said("tool", "whatever", name="theirs")])
     assert asks(exposure, ACT)
 
 
