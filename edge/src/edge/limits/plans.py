@@ -66,7 +66,7 @@ class Plan(BaseModel):
     concurrent_runs: Mapping[Subject, Annotated[int, Field(ge=1, le=100_000)]] = Field(default_factory=dict)
     """Runs at once, over all replicas."""
     priority: Annotated[int, Field(ge=0, le=9)] = 5
-    """Who waits with a higher one goes first, and takes the place of the last with a lower one in a full queue."""
+    """Who waits with a higher one goes first."""
     queue_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The part of a replica's queue that the runs of this plan may fill."""
     budgets: Mapping[Period, BudgetLimit] = Field(default_factory=dict)
