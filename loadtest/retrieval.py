@@ -42,7 +42,7 @@ BATCH = 200
 WRITERS = 2
 K = 10
 SERVER = {"shared_buffers": "256MB"}
-"""Half of what 100,000 passages take with their indexes; `make up` has 64 MB, for a person's few documents."""
+"""`make up` has 64 MB, for a person's few documents; a server for 100,000 passages has more than this."""
 
 
 class MadeUpEmbedder:
