@@ -62,9 +62,9 @@ also there for clients of MCP, at `/mcp`.
 
 Every answer carries `x-request-id`; every error has OpenAI's shape.
 
-A `POST` can carry an `Idempotency-Key`, 1 to 255 visible ASCII characters such as a UUID. Sent again by the same caller \
-within 24 hours, the same request gets the answer of the first, with `idempotent-replayed: true`, and nothing is done \
-twice; another request with that key gets 422.
+A `POST` can carry an `Idempotency-Key`, 1 to 255 visible ASCII characters such as a UUID. Sent again by the same \
+caller within 24 hours, the same request gets the answer of the first, with `idempotent-replayed: true`, and nothing \
+is done twice; another request with that key gets 422.
 """
 
 _SURFACES = (

@@ -1,11 +1,13 @@
 """embed_fn as the edge calls it, on behalf of a caller."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import grpc
 from dormouse.common.v1.error_pb2 import ErrorReason
+from dormouse.embed.v1.embed_pb2 import ModelUse
 from dormouse.embed.v1.embed_service_pb2 import EmbedRequest, EmbedResponse
 from dormouse.embed.v1.embed_service_pb2_grpc import EmbedServiceStub
 from dormouse_runtime.client import Metadata, call_metadata
@@ -33,6 +35,17 @@ _INPUTS_PER_CALL: Final = 1024
 _BROKEN: Final = frozenset((grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN))
 
 
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What an attempt to make a document of a file has used."""
+
+    id: str
+    """The attempt's."""
+    tenant: str
+    user: str
+    uses: Sequence[ModelUse]
+
+
 class EmbedClient:
     """EmbedService with tokens of the caller's tenant and user. Nothing is repeated here: embed_fn does so itself."""
 
@@ -42,6 +55,8 @@ class EmbedClient:
         self._health = None if channel is None else HealthStub(channel)
         self._issuer = issuer
         self._answered_at = float("-inf")
+        self.on_ingested: Callable[[Ingested], None] | None = None
+        """Who hears what ingestions have used of models."""
 
     @property
     def is_configured(self) -> bool:

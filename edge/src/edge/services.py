@@ -152,6 +152,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         spending = await stack.enter_async_context(
             open_spending(database, settings.redis_url, settings.prices, settings.plans)
         )
+        embed.on_ingested = spending.ingested
         runs = await stack.enter_async_context(
             open_engine(engine_settings, agent, database, artifacts, (spending.run_ended,), gate=limits)
         )

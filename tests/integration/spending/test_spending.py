@@ -43,7 +43,8 @@ async def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     async with stack.fleet() as fleet:
         model_server = await fleet.model_server(ttft_ms=20, token_ms=4)
         agent_fn, embed_fn = await asyncio.gather(fleet.agent_fn(model_server), fleet.embed_fn(model_server))
-        edges = await fleet.edges(agent_fn, 2, embed=embed_fn, env={"DORMOUSE_PRICES": str(prices)})
+        env = {"DORMOUSE_PRICES": str(prices), "DORMOUSE_FILES": str(tmp_path_factory.mktemp("files") / "new")}
+        edges = await fleet.edges(agent_fn, 2, embed=embed_fn, env=env)
         yield Shop(stack, model_server, edges)
 
 
@@ -104,6 +105,22 @@ async def test_embeddings_are_charged_by_their_tokens(http: httpx.AsyncClient) -
     assert (line["work"], line["prompt_tokens"], line["total_tokens"]) == ("embedding", tokens, tokens)
     assert line["money"] == pytest.approx(tokens * 4 / 1e6)
     assert (await spent(http))["tokens"] == tokens
+
+
+async def test_files_and_searches_are_charged_what_their_models_read(http: httpx.AsyncClient) -> None:
+    text = "Dormice sleep for seven months. They eat acorns and beech nuts.\n\nBadgers dig setts."
+    file = (await http.post("/v1/files", files={"file": ("mice.txt", text.encode())})).raise_for_status().json()
+    await http.get(f"/v1/files/{file['id']}/events")
+    lines = await usage(http, 1, group_by=["work"])
+    assert [line["work"] for line in lines] == ["ingestion"]
+    assert lines[0]["prompt_tokens"] > 10
+    for mode in ("fast", "deep"):
+        await http.post("/v1/search", json={"query": "What do dormice eat?", "mode": mode})
+    lines = await usage(http, 3, group_by=["work", "model"])
+    read = {line["model"]: line for line in lines if line["work"] == "search"}
+    assert len(read) == 2, lines  # one embeds, the other rewrites and grades
+    assert sum(line["requests"] for line in read.values()) == 2
+    assert sum(line["completion_tokens"] for line in read.values()) > 0
 
 
 async def test_a_budget_that_is_used_up_refuses_on_every_surface(http: httpx.AsyncClient) -> None:

@@ -15,13 +15,15 @@ from edge.auth.caller import Caller, Scope
 from edge.embed_client import EmbedClient, translate
 from edge.errors import ApiError, invalid_argument
 from edge.files.encoding import place_to_json
-from edge.ids import is_file_id
+from edge.ids import is_file_id, new_job_id
 from edge.lifecycle import ClientGoneError, ClientWatch, ServerClosingError
 from edge.metrics import SEARCHES
 from edge.openapi import errors, json_answer, json_body
 from edge.request_body import read_json
 from edge.request_context import context_of
 from edge.services import Services, services_of
+from edge.spending.estimate import of_search
+from edge.spending.model import Work
 
 from .schemas import EXAMPLE, SearchAnswer, SearchQuery
 
@@ -54,9 +56,15 @@ async def search(request: Request, caller: Annotated[Caller, Requires(Scope.SEAR
         raise invalid_argument("`query` holds nothing to look for.", "query")
     services = services_of(request)
     started = time.perf_counter()
+    may_ask_model = wanted.mode in ("auto", "deep")
+    job = await services.spending.begin(
+        caller, new_job_id(), Work.SEARCH, of_search(wanted.query, may_ask_model=may_ask_model)
+    )
     try:
-        async with ClientWatch(request.receive, services.lifecycle):
+        async with job, ClientWatch(request.receive, services.lifecycle):
             answer = await _search(services, caller, wanted, context_of(request.scope).request_id)
+            for use in answer.uses:
+                job.use(use.prompt_tokens, use.completion_tokens, use.model)
     except ClientGoneError:
         return Response(status_code=499)
     except ServerClosingError:
@@ -93,7 +101,7 @@ async def _search(services: Services, caller: Caller, wanted: SearchQuery, reque
     found = {hit.passage.document_id for hit in answer.hits}
     if files is not None and found and (gone := await files.table.deleted_among(caller.tenant, found)):
         kept = [hit for hit in answer.hits if hit.passage.document_id not in gone]
-        return SearchResponse(hits=kept, mode=answer.mode, left_out=answer.left_out)
+        return SearchResponse(hits=kept, mode=answer.mode, left_out=answer.left_out, uses=answer.uses)
     return answer
 
 

@@ -11,6 +11,9 @@ from .model import Estimate
 OUTPUT_TOKENS: Final = 1024
 """Where a request does not say how long the answer may be."""
 
+SEARCH_PROMPT_TOKENS: Final = 6000
+"""About what a deep search shows to a model."""
+
 MOST_TOKENS: Final = 32_768
 """More is never held back for one run: one with many turns is charged what it takes, whatever was held back."""
 
@@ -28,3 +31,9 @@ def of_run(spec: RunSpec, model: str) -> Estimate:
 def of_texts(texts: Sequence[str], model: str) -> Estimate:
     """Texts that are to be embedded."""
     return Estimate(model, min(sum(len(text) // CHARACTERS_PER_TOKEN + 1 for text in texts), MOST_TOKENS), 0)
+
+
+def of_search(query: str, *, may_ask_model: bool) -> Estimate:
+    """may_ask_model: to rewrite the question and to grade passages."""
+    prompt = len(query) // CHARACTERS_PER_TOKEN + 1
+    return Estimate("", prompt + SEARCH_PROMPT_TOKENS, OUTPUT_TOKENS) if may_ask_model else Estimate("", prompt, 0)

@@ -15,7 +15,9 @@ from dormouse_runtime.errors import DormouseError
 
 from edge.auth.caller import Caller
 from edge.database import Database
+from edge.embed_client import Ingested
 from edge.errors import ApiError
+from edge.ids import new_job_id
 from edge.limits.plans import Plans
 from edge.redis_link import make_client
 from edge.runs.ends import EndedRun
@@ -96,6 +98,20 @@ class Spending:
         self._ledger.put(charge)
         if charge.uses:
             await self.outbox.keep(charge)
+
+    def ingested(self, done: Ingested) -> None:
+        """Has what the ingestion of a file has used written down. Nothing was held back for it."""
+        uses = [Use(use.model, use.prompt_tokens, use.completion_tokens) for use in done.uses]
+        charge = Charge(done.id, done.tenant, done.user, "", "", datetime.now(UTC), uses, Work.INGESTION)
+        self._ledger.put(charge)
+
+    async def check(self, caller: Caller) -> None:
+        """For work that is done later and of unknown size: whether the budgets that apply have something left.
+
+        Raises ApiError 429 and 503 as `reserve_run` does.
+        """
+        async with await self.begin(caller, new_job_id(), Work.INGESTION, Estimate("", 0, 0)):
+            pass
 
     def budgets_changed(self, tenant: str) -> None:
         """They count here from now on, on other replicas within seconds."""

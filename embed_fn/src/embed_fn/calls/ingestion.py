@@ -14,6 +14,7 @@ from embed_fn.ingestion.records import Announced, Progress
 from embed_fn.means import Means
 from embed_fn.parsing.cleaning import clean_name
 from embed_fn.scopes import writer
+from embed_fn.uses import begin_counting
 
 MOST_PART_BYTES: Final = 1024 * 1024
 MOST_METADATA: Final = 16
@@ -33,14 +34,17 @@ class IngestionCalls:
 
     async def ingest(self, requests: AsyncIterator[pb.IngestRequest]) -> AsyncGenerator[pb.IngestResponse, None]:
         """Progress, and the document as the last message. Errors: see Ingestions.ingest; INVALID_ARGUMENT."""
-        caller = writer()
+        caller, uses = writer(), begin_counting()
         first = await anext(requests, None)
         if first is None or first.WhichOneof("part") != "header":
             raise errors.invalid_argument("The first message of an ingestion is its header.")
         events = self._ingestions.ingest(caller.tenant, _announced(first.header), _parts(requests))
         async with aclosing(events):
             async for told in events:
-                yield _response(told)
+                answer = _response(told)
+                if answer.HasField("document"):
+                    answer.uses.extend(uses.to_protos())
+                yield answer
         self._upkeep.wake(caller.tenant)
 
 

@@ -12,6 +12,7 @@ from embed_fn.calls.conversion import passage_proto
 from embed_fn.means import Means
 from embed_fn.scopes import reader, writer
 from embed_fn.search.port import Found, Hit, Mode, Question
+from embed_fn.uses import begin_counting
 
 MOST_DOCUMENTS: Final = 1_000
 MOST_METADATA: Final = 16
@@ -39,10 +40,12 @@ class SearchCalls:
 
     async def search(self, request: pb.SearchRequest) -> pb.SearchResponse:
         """Passages, best first. Errors: INVALID_ARGUMENT, DATABASE_UNAVAILABLE."""
-        caller = reader()
+        caller, uses = reader(), begin_counting()
         found = await self._search.search(caller.tenant, _question(request))
         self._upkeep.wake(caller.tenant)
-        return _response(found)
+        answer = _response(found)
+        answer.uses.extend(uses.to_protos())
+        return answer
 
     async def reindex(self, request: pb.ReindexRequest) -> AsyncGenerator[pb.ReindexResponse, None]:
         """How far it is, again and again. Errors: MODEL_UNAVAILABLE, CONFLICT where documents keep coming."""

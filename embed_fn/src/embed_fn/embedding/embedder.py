@@ -17,6 +17,7 @@ from embed_fn.embedding.port import Embedded, EmbeddingModel, Item, Purpose
 from embed_fn.embedding.prefixes import prefix
 from embed_fn.embedding.vectors import shortened
 from embed_fn.ollama.client import OllamaClient
+from embed_fn.uses import count
 
 _EMPTY: Final = Item(error="The input is empty.")
 
@@ -78,6 +79,7 @@ class ModelEmbedder:
             items |= stored
             new = {key: text for key, text in missing.items() if key not in stored}
             items |= await self._made(tenant, chosen, new, purpose)
+        count(chosen.name, sum(item.token_count for item in items.values()))
         lengths = {len(item.vector) for item in items.values() if not item.error}
         return Embedded(
             model=chosen.name,

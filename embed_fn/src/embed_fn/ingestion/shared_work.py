@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
-from contextvars import Context
 from typing import Generic, TypeVar
 
 from dormouse.common.v1 import error_pb2
 from dormouse_runtime.errors import DormouseError
+
+from embed_fn.uses import only_counting
 
 T = TypeVar("T")
 
@@ -23,8 +24,9 @@ class SharedWork(Generic[T]):
         self._followers = 0
         self._error: DormouseError | None = None
         self._ended = ended
-        # In an empty context: it belongs to all who follow, so no one's deadline or trace may be its.
-        self._task = asyncio.get_running_loop().create_task(self._run(work), context=Context())
+        # In an empty context: it belongs to all who follow, so no one's deadline or trace may be its. Who began it is
+        # told what it has used.
+        self._task = asyncio.get_running_loop().create_task(self._run(work), context=only_counting())
         self._task.add_done_callback(self._end)
 
     def when_done(self, clean_up: Callable[[], None]) -> None:

@@ -15,6 +15,7 @@ import orjson
 
 from embed_fn import errors
 from embed_fn.ollama.refusals import error_from, error_text
+from embed_fn.uses import count
 
 _logger = logging.getLogger(__name__)
 _HEADERS: Final = {"content-type": "application/json", "accept-encoding": "identity"}
@@ -73,8 +74,7 @@ class OllamaClient:
         vectors = _vectors(answer.get("embeddings"))
         if len(vectors) != len(texts):
             raise errors.model_unavailable("The model server sent something that is not an answer.")
-        count = answer.get("prompt_eval_count")
-        return Vectors(vectors, count if isinstance(count, int) else 0)
+        return Vectors(vectors, _number(answer, "prompt_eval_count"))
 
     async def answer_json(
         self,
@@ -99,6 +99,7 @@ class OllamaClient:
             "options": {"temperature": 0, "num_predict": max_tokens},
         }
         answer = await self._ask("POST", "/api/chat", model, body, min(timeout_s, self._timeouts.read))
+        count(model, _number(answer, "prompt_eval_count"), _number(answer, "eval_count"))
         try:
             return orjson.loads(answer["message"]["content"])
         except (TypeError, KeyError, ValueError) as error:
@@ -140,6 +141,11 @@ class OllamaClient:
         if not isinstance(answer, dict):
             raise errors.model_unavailable("The model server sent something that is not an answer.")
         return answer
+
+
+def _number(answer: Mapping[str, Any], name: str) -> int:
+    number = answer.get(name)
+    return number if isinstance(number, int) and number > 0 else 0
 
 
 def _vectors(embeddings: object) -> list[array[float]]:
