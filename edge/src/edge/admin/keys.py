@@ -76,7 +76,10 @@ async def _list(options: argparse.Namespace, output: Output) -> None:
             found += page.keys
             if not page.has_more:
                 break
-    output.table([_fields(key) for key in found], _COLUMNS)
+    listed = [_fields(key) for key in found]
+    if not output.as_json:
+        listed = [row | {"scopes": "all" if row["scopes"] is None else row["scopes"]} for row in listed]
+    output.table(listed, _COLUMNS)
 
 
 async def _rotate(options: argparse.Namespace, output: Output) -> None:
