@@ -125,13 +125,13 @@ tf-check: $(VENV)/dev.stamp ## Check Terraform: formats, plans, and an environme
 	@DORMOUSE_TF_SLOW=$(SLOW) $(BIN)/python -m pytest tests/terraform --durations=5
 
 # checkov pins so many packages that it has a virtual environment of its own.
-.venv-terraform/stamp: requirements/terraform.txt $(VENV)/dev.stamp
-	@$(BIN)/python -m venv --clear --without-pip .venv-terraform
-	@VIRTUAL_ENV=$(CURDIR)/.venv-terraform $(BIN)/uv pip install --quiet --require-hashes --requirements requirements/terraform.txt
+$(VENV)/terraform.stamp: requirements/terraform.txt $(VENV)/dev.stamp
+	@$(BIN)/python -m venv --clear --without-pip $(VENV)/terraform
+	@$(BIN)/uv pip install --quiet --require-hashes --python $(VENV)/terraform/bin/python --requirements requirements/terraform.txt
 	@touch $@
 
-tf-scan: .venv-terraform/stamp ## Check the policies of Terraform's modules with checkov, offline
-	@.venv-terraform/bin/checkov --config-file terraform/.checkov.yaml
+tf-scan: $(VENV)/terraform.stamp ## Check the policies of Terraform's modules with checkov, offline
+	@$(VENV)/terraform/bin/checkov --config-file terraform/.checkov.yaml
 
 env-values: $(VENV)/dev.stamp ## Make Helm values of an environment's outputs (ENV=dev)
 	@terraform -chdir=$(ENVIRONMENT) output -json platform > $(ENVIRONMENT)/outputs.json
