@@ -24,7 +24,9 @@ class KeyChanges(Schema):
     """Fields that are left out stay as they are."""
 
     # A field that is misspelt would otherwise leave a key without the bound that was meant.
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, json_schema_extra={"examples": [{"tools": ["calculator"]}]}
+    )
 
     name: Name | None = Field(None, description="For people.")
     role: Annotated[Role, Field(strict=False)] | None = Field(
@@ -40,6 +42,8 @@ class KeyChanges(Schema):
 class KeyRequest(KeyChanges):
     """A key to be made. Bounds that are left out are those of the credential that makes it."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Nightly reports", "scopes": ["runs"]}]})
+
     name: Name = Field(description="For people.")
     user: str | None = Field(
         None, max_length=100, description="Whose key it is to be; others than oneself need the scope `keys:all`."
@@ -49,7 +53,9 @@ class KeyRequest(KeyChanges):
 class KeyRotation(Schema):
     """How a secret is replaced."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, json_schema_extra={"examples": [{"overlap_seconds": 3600}]}
+    )
 
     overlap_seconds: Overlap = Field(24 * 3600, description="How long the secret from before goes on working.")
 
