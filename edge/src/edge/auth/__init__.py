@@ -1,1 +1,1 @@
-"""Who calls: API keys, access tokens and tokens of other issuers, checked before anything else is done for a request."""
+"""Who calls: API keys, access tokens and tokens of other issuers, checked before anything else is done."""
