@@ -59,6 +59,7 @@ def of_cluster(platform: Platform, *, email: str) -> list[Manifest]:
         ],
     }
     return [
+        *_storage(platform.cloud),
         _object("v1", "Namespace", platform.namespace, labels=restricted),
         _object("external-secrets.io/v1", "ClusterSecretStore", GATEWAY, store),
         _object("cert-manager.io/v1", "ClusterIssuer", GATEWAY, {"acme": acme}),
@@ -180,6 +181,22 @@ def _role_job(platform: Platform) -> Manifest:
 
 def _from_secret(variable: str, key: str) -> dict[str, Any]:
     return {"name": variable, "valueFrom": {"secretKeyRef": {"name": POSTGRES, "key": key}}}
+
+
+def _storage(cloud: str) -> list[Manifest]:
+    """The class of volumes that name none. EKS has the driver but no such class; other clouds bring one."""
+    if cloud != "aws":
+        return []
+    default = {"storageclass.kubernetes.io/is-default-class": "true"}
+    return [
+        _object("storage.k8s.io/v1", "StorageClass", GATEWAY, annotations=default)
+        | {
+            "provisioner": "ebs.csi.aws.com",
+            "parameters": {"type": "gp3", "encrypted": "true"},
+            "volumeBindingMode": "WaitForFirstConsumer",
+            "allowVolumeExpansion": True,
+        }
+    ]
 
 
 def _balancer(cloud: str) -> dict[str, str]:

@@ -92,6 +92,13 @@ def test_the_role_job_keeps_to_the_restricted_standard(platform: Platform) -> No
     assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
+def test_volumes_on_aws_have_a_class_that_is_encrypted() -> None:
+    made = manifests.of_cluster(contract.decode(_changed(cloud="aws")), email="team@example.org")
+    [storage] = [manifest for manifest in made if manifest["kind"] == "StorageClass"]
+    assert storage["metadata"]["annotations"] == {"storageclass.kubernetes.io/is-default-class": "true"}
+    assert storage["parameters"] == {"type": "gp3", "encrypted": "true"}
+
+
 async def _plan(script: str, tmp_path: Path, **env: str) -> list[str]:
     """The commands that a script would run."""
     process = await asyncio.create_subprocess_exec(

@@ -7,8 +7,9 @@ locals {
 
   labels = merge(
     { "dormouse.dev/pool" = var.pool },
-    # The label that the NVIDIA device plugin and Ollama's pods look for.
-    var.gpu ? { "nvidia.com/gpu.present" = "true" } : {},
+    # The first is what the NVIDIA device plugin looks for; by the second the autoscaler knows that a node's GPUs are still to
+    # come, and buys no further node meanwhile.
+    var.gpu ? { "nvidia.com/gpu.present" = "true", "k8s.amazonaws.com/accelerator" = "nvidia" } : {},
     var.labels,
   )
   # Nothing but what asks for a GPU may land on a node that costs ten times the others.

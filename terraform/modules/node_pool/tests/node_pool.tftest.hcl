@@ -26,7 +26,7 @@ run "gpu_nodes_carry_nvidias_image_taint_and_labels" {
   }
 
   assert {
-    condition     = aws_eks_node_group.this["on_demand"].labels["nvidia.com/gpu.present"] == "true" && aws_eks_node_group.this["on_demand"].labels["dormouse.dev/pool"] == "gpu"
+    condition     = aws_eks_node_group.this["on_demand"].labels["nvidia.com/gpu.present"] == "true" && aws_eks_node_group.this["on_demand"].labels["k8s.amazonaws.com/accelerator"] == "nvidia" && aws_eks_node_group.this["on_demand"].labels["dormouse.dev/pool"] == "gpu"
     error_message = "a label is missing that pods select by"
   }
 
