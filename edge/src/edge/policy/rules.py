@@ -95,6 +95,8 @@ class Rules(_Form):
         """Both together: all filters, the stricter of what there can be one of. log_content counts where either says
         so: the platform's is for who runs a platform of their own.
         """
+        if NONE in (self, other):
+            return other if self == NONE else self
         return Rules(
             input=self.input + other.input,
             output=self.output + other.output,
@@ -109,6 +111,9 @@ class Rules(_Form):
     def taint_rule(self) -> TaintRule.ValueType:
         """As it goes to agent_fn."""
         return _TAINT[self.tainted_runs or "guarded"]
+
+
+NONE: Final = Rules()
 
 
 def of_settings(settings: Mapping[str, Any], tenant: str) -> Rules:

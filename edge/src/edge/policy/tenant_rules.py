@@ -5,10 +5,9 @@ import logging
 from edge.auth.believed import Believed
 from edge.database import Database
 
-from .rules import Rules, RulesError, of_settings
+from .rules import NONE, Rules, RulesError, of_settings
 
 _log = logging.getLogger(__name__)
-NONE = Rules()
 # Rules that nobody can read must not mean none: nothing goes out, and the operator hears why.
 _UNREADABLE = Rules.model_validate({"hosts": [], "tainted_runs": "strict"})
 
