@@ -141,7 +141,7 @@ env-values: $(VENV)/dev.stamp ## Make Helm values of an environment's outputs (E
 env-addons: env-values ## Install what the chart expects of a cluster (ENV=dev EMAIL=who-renews-certificates; PLAN=1 only prints)
 	@OUTPUTS=$(CURDIR)/$(ENVIRONMENT)/outputs.json PYTHON=$(CURDIR)/$(BIN)/python terraform/install/addons.sh
 
-env-install: env-values ## Install the chart into an environment (ENV=dev TAG=of-the-images; PLAN=1 only prints)
+env-install: $(if $(EMAIL),env-addons,env-values) ## Install the chart into an environment (ENV=dev TAG=of-the-images; with EMAIL the add-ons before; PLAN=1 only prints)
 	@OUTPUTS=$(CURDIR)/$(ENVIRONMENT)/outputs.json VALUES=$(CURDIR)/$(ENVIRONMENT)/values.yaml \
 		PYTHON=$(CURDIR)/$(BIN)/python terraform/install/chart.sh
 
