@@ -4,9 +4,9 @@ import asyncio
 import importlib
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -80,7 +80,7 @@ class McpSource:
                 name=_name(self.prefix, remote.name),
                 # A stranger's text before the model: what nobody can see in it is not in it.
                 description=visible(remote.description or remote.name)[:_DESCRIPTION_CHARACTERS],
-                input_schema=remote.input_schema,
+                input_schema=_visible(remote.input_schema),
                 invoke=partial(self._invoke, remote),
                 has_side_effects=not remote.reads_only,
                 needs_approval=self._server.approve and not remote.reads_only,
@@ -107,6 +107,16 @@ class McpSource:
         module = await asyncio.to_thread(importlib.import_module, "tool_fn.mcp_servers.connection")
         connection: McpConnection = module.McpConnection(self.name, self._server.url, self._token)
         return connection
+
+
+def _visible(schema: Any) -> Any:
+    """The schema with nothing invisible in what it tells a model."""
+    if isinstance(schema, Mapping):
+        return {
+            name: visible(value) if name in ("description", "title") and isinstance(value, str) else _visible(value)
+            for name, value in schema.items()
+        }
+    return [_visible(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _name(prefix: str, name: str) -> str:
