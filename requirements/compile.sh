@@ -10,6 +10,8 @@ options=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url
 for package in "${own[@]}"; do options+=(--no-emit-package "$package"); done
 
 parts=(edge agent_fn tool_fn embed_fn migrations devstack)
+# What nobody needs to run the platform: it is checked and tested with the rest, and has an image of its own.
+extra=(loadtest)
 projects=()
 for part in "${parts[@]}"; do projects+=("$part/pyproject.toml"); done
 
@@ -19,9 +21,9 @@ compile() { # output, inputs…
   uv pip compile "${options[@]}" "$@" --output-file "$output"
 }
 
-compile requirements/dev.txt "${projects[@]}" requirements/dev.in requirements/up.in "$@"
+compile requirements/dev.txt "${projects[@]}" "${extra[@]/%//pyproject.toml}" requirements/dev.in requirements/up.in "$@"
 compile requirements/up.txt "${projects[@]}" requirements/up.in --constraints requirements/dev.txt
-for part in "${parts[@]}"; do
+for part in "${parts[@]}" "${extra[@]}"; do
   compile "requirements/$part.txt" "$part/pyproject.toml" --constraints requirements/dev.txt
 done
 compile requirements/uv.txt requirements/uv.in
