@@ -49,6 +49,7 @@ class ScriptedAgents(AgentServiceServicer):
         self, request: ExecuteRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[ExecuteResponse]:
         self.requests.append(request)
+        await context.send_initial_metadata(())  # as agent_fn does: it has the call
         async for event in SCRIPTS[request.agent_id](request):
             yield ExecuteResponse(events=[event])
 

@@ -40,6 +40,7 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         self, request: agent_service_pb2.ExecuteRequest, context: Context
     ) -> None:
         """Writes responses as fast as the caller reads them."""
+        await context.send_initial_metadata(())  # tells the caller that nothing has to be started any more
         tools_token, documents_token = _metadata(context, _TOOLS_TOKEN), _metadata(context, _DOCUMENTS_TOKEN)
         run = run_request(request, current_identity().tenant, tools_token, documents_token)
         bind(run_id=run.run_id, thread_id=request.thread.thread_id)

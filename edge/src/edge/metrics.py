@@ -21,6 +21,12 @@ FIRST_TOKEN_SECONDS = Histogram(
     ["surface"],
     buckets=_SECONDS,
 )
+WAKE_SECONDS = Histogram(
+    "dormouse_edge_wake_seconds",
+    "From the edge's asking to the answer of a function that a run was going to need.",
+    ["function"],
+    buckets=(0.01, 0.05, 0.2, 0.5, 1, 2, 3, 5, 10, 30, 60, 120),
+)
 KEY_LOOKUPS = Counter(
     "dormouse_edge_key_lookups", "API keys that were checked, by where the answer came from.", ["source"]
 )
@@ -42,9 +48,7 @@ CERTIFICATE_EXPIRES = Gauge(
 
 UPLOADS = Counter("dormouse_edge_uploads", "Files that came, by what has come of them.", ["outcome"])
 UPLOADED_BYTES = Counter("dormouse_edge_uploaded_bytes", "Bytes of files that are kept now.")
-INGESTIONS = Counter(
-    "dormouse_edge_ingestions", "Attempts to have a file ingested, by how they ended.", ["outcome"]
-)
+INGESTIONS = Counter("dormouse_edge_ingestions", "Attempts to have a file ingested, by how they ended.", ["outcome"])
 FILES_IN_WORK = Gauge("dormouse_edge_files_in_work", "Files that this replica has ingested or clears away now.")
 SEARCHES = Counter("dormouse_edge_searches", "Searches that were answered, by the mode that was used.", ["mode"])
 

@@ -43,6 +43,7 @@ from .spending.service import Spending, open_spending
 from .spending.sweep import sweeping
 from .threads import ThreadStore
 from .tool_client import ToolClient
+from .wakes import DOCUMENTS, TOOLS, Waker
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +104,18 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         audit = AuditLog(database)
         policy = Policy(settings.safety, TenantRules(database), agents, audit, peppers.present)
         stack.push_async_callback(policy.close)
+        tool_channel = _open_function(settings.tool_target, stack)
+        embed_channel = _open_function(settings.embed_target, stack)
         tools = ToolClient(
-            _open_function(settings.tool_target, stack),
+            tool_channel,
             issuer,
             with_documents=settings.embed_target is not None,
             scopes=policy.tool_scopes,
         )
         stack.push_async_callback(tools.close)
-        embed = EmbedClient(_open_function(settings.embed_target, stack), issuer)
+        embed = EmbedClient(embed_channel, issuer)
+        waker = Waker(agents, {TOOLS: tool_channel, DOCUMENTS: embed_channel})
+        stack.push_async_callback(waker.close)
         artifacts = await stack.enter_async_context(open_artifacts(database, settings.redis_url))
         # A process that is restarted under its old name must find its own runs and files abandoned.
         replica_id = f"{settings.replica_id}-{secrets.token_hex(4)}"
@@ -137,6 +142,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             with_tools=settings.tool_target is not None,
             with_documents=settings.embed_target is not None,
             on_match=policy.note_match,
+            wake=waker.for_run,
         )
         queue = RunQueue(settings.run_capacity, settings.run_queue, settings.run_wait_s)
         limits = await stack.enter_async_context(

@@ -1,5 +1,6 @@
 """A peer that speaks AgentService and does what a test's script says; it stands for agent_fn, not for the wire."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -55,6 +56,9 @@ class ScriptedAgent(AgentServiceServicer):
         """An ErrorReason that every call is refused with."""
         self.failures: list[grpc.StatusCode] = []
         """Bare statuses that the next calls end with, as when a process dies."""
+        self.awake = asyncio.Event()
+        """Until it is set, calls wait for the process to start."""
+        self.awake.set()
 
     async def Execute(  # noqa: N802 - gRPC's name
         self, request: ExecuteRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -67,6 +71,8 @@ class ScriptedAgent(AgentServiceServicer):
             await context.abort(self.failures.pop(0), "gone")
         if self.refusal is not None:
             await abort(context, DormouseError(self.refusal, "Refused."))
+        await self.awake.wait()
+        await context.send_initial_metadata(())
         finished = False
         self.inside += 1
         try:

@@ -7,8 +7,9 @@ import grpc
 import grpc.aio
 import pytest
 from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
-from dormouse.agent.v1.run_event_pb2 import CancelCause, RunEvent
+from dormouse.agent.v1.run_event_pb2 import ActivityKind, CancelCause, RunEvent
 from dormouse.common.v1.error_pb2 import ErrorReason
+from edge.runs.agent_client import WAKING_AFTER_S
 from edge.runs.model import OnDisconnect, RunStatus
 
 from tests.integration.run_engine.conftest import Bench, eventually, kinds, text_of
@@ -152,3 +153,31 @@ async def test_a_run_goes_on_when_the_function_is_away_at_first(bench: Bench) ->
     bench.agent.failures = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED]
     events = await bench.read(engine, await engine.start(bench.spec()))
     assert text_of(events) == "hello"
+
+
+async def test_who_waits_for_a_function_to_start_is_told_so(bench: Bench) -> None:
+    engine = await bench.replica()
+    bench.agent.awake.clear()
+    run_id = await engine.start(bench.spec())
+    told: list[RunEvent] = []
+    async for batch in engine.events(bench.tenant.id, run_id):
+        told += batch
+        if told[-1].HasField("activity"):
+            bench.agent.awake.set()
+    assert [(event.activity.kind, event.activity.subject) for event in told if event.HasField("activity")] == [
+        (ActivityKind.ACTIVITY_KIND_WAKING, "agent_fn")
+    ]
+    assert text_of(told) == "hello"
+
+
+async def test_a_function_that_has_the_call_is_not_said_to_start(bench: Bench) -> None:
+    engine = await bench.replica()
+
+    async def script(request: ExecuteRequest) -> AsyncGenerator[RunEvent, None]:
+        await asyncio.sleep(3 * WAKING_AFTER_S)  # a model that thinks
+        for event in (started(), delta("late"), ended(), finished()):
+            yield event
+
+    bench.agent.script = script
+    events = await bench.read(engine, await engine.start(bench.spec()))
+    assert "activity" not in kinds(events)

@@ -1,12 +1,13 @@
 """agent_fn as the run engine calls it."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 import grpc
 import grpc.aio
-from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
+from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest, ExecuteResponse
 from dormouse.agent.v1.agent_service_pb2_grpc import AgentServiceStub
-from dormouse.agent.v1.run_event_pb2 import RunEvent
+from dormouse.agent.v1.run_event_pb2 import ActivityKind, RunEvent
 from dormouse.agent.v1.safety_pb2 import FilterMatched
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse_runtime.client import call_metadata
@@ -15,12 +16,16 @@ from dormouse_runtime.identity import TokenIssuer
 
 from edge.tool_scopes import tool_scopes
 
+from .events import activity
 from .ownership import Ownership
 
 EXECUTE_TIMEOUT_S = 590.0
 """Below the 600 s that Knative gives a request; the function hands over long before."""
 
 AUDIENCE = "agent_fn"
+
+WAKING_AFTER_S = 0.3
+"""A function that is there says at once that it has taken a call; one that has not by now is being started."""
 
 TOOLS_METADATA = "x-dormouse-tools"
 TOOLS_AUDIENCE = "tool_fn"
@@ -39,7 +44,7 @@ class AgentClient:
 
     with_tools: agents get a token for tool_fn, too, to call tools with on the user's behalf. with_documents: and one
     for embed_fn, which tools read the tenant's documents with. on_match: hears what filters have found, which is in no
-    log.
+    log. wake: is told of each call's agent and tools before it, to have ready what they need.
     """
 
     def __init__(
@@ -50,12 +55,14 @@ class AgentClient:
         with_tools: bool = False,
         with_documents: bool = False,
         on_match: Callable[[Ownership, FilterMatched], None] = lambda own, match: None,
+        wake: Callable[[str, Sequence[str] | None], None] = lambda agent_id, tools: None,
     ) -> None:
         self._stub = AgentServiceStub(channel)
         self._issuer = issuer
         self._with_tools = with_tools
         self._with_documents = with_documents
         self._on_match = on_match
+        self._wake = wake
 
     async def execute(self, own: Ownership, request: ExecuteRequest) -> AsyncGenerator[Sequence[RunEvent], None]:
         """The events of one Execute, those together that were sent together. Closing the generator cancels the call.
@@ -70,8 +77,11 @@ class AgentClient:
             metadata += ((TOOLS_METADATA, self._token(own, TOOLS_AUDIENCE, tool_scopes(tools, limit))),)
         if self._with_tools and self._with_documents and (tools is None or DOCUMENTS_TOOL in tools):
             metadata += ((DOCUMENTS_METADATA, self._token(own, DOCUMENTS_AUDIENCE, DOCUMENTS_SCOPES)),)
+        self._wake(request.agent_id, tools)
         call = self._stub.Execute(request, timeout=EXECUTE_TIMEOUT_S, metadata=metadata)
         try:
+            if not await _is_taken(call):
+                yield [activity(ActivityKind.ACTIVITY_KIND_WAKING, AUDIENCE)]
             async for response in call:
                 yield self._without_matches(own, response.events)
         except grpc.aio.AioRpcError as error:
@@ -94,6 +104,18 @@ class AgentClient:
             run_id=own.run_id,
             ttl_s=TOOLS_TTL_S,
         )
+
+
+async def _is_taken(call: "grpc.aio.UnaryStreamCall[ExecuteRequest, ExecuteResponse]") -> bool:
+    """Whether the function has the call by now, or the call is over: what is wrong then comes with its messages."""
+    try:
+        async with asyncio.timeout(WAKING_AFTER_S):
+            await call.initial_metadata()
+    except TimeoutError:
+        return False
+    except grpc.aio.AioRpcError:
+        pass
+    return True
 
 
 def _translate(error: grpc.aio.AioRpcError) -> DormouseError:
