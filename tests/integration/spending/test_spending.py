@@ -132,6 +132,11 @@ async def test_a_budget_that_is_used_up_refuses_on_every_surface(http: httpx.Asy
         assert (answer.status, answer.error) == (429, "insufficient_quota"), name
     refused = await http.post("/v1/embeddings", json={"model": "dormouse-dev-embed", "input": "one"})
     assert refused.status_code == 429
+    others = (
+        await http.post("/v1/search", json={"query": "mice"}),
+        await http.post("/v1/files", files={"file": ("mice.txt", b"Mice.")}),
+    )
+    assert [other.status_code for other in others] == [429, 429]
     error = refused.json()["error"]
     assert (error["type"], error["code"], error["param"]) == ("insufficient_quota", "insufficient_quota", None)
     assert "1 tokens a day" in error["message"]

@@ -81,6 +81,7 @@ async def upload_file(
     stream: Annotated[bool, Query(description="Answer with the progress.")] = False,
 ) -> Response:
     files = files_of(request)
+    await services_of(request).spending.check(caller)
     try:
         uploaded = await files.upload(caller, request.headers.get("content-type"), request.stream())
     except ClientDisconnect:
