@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,8 @@ class Runner:
                 output, _ = await process.communicate()
         finally:
             if process.returncode is None:
-                process.kill()
+                # Its provider is in the same session.
+                os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         result = Result(process.returncode or 0, output.decode(), time.monotonic() - began)
         if result.code not in expect:
