@@ -222,17 +222,22 @@ async def test_a_reader_behind_the_question_has_had_everything_until_it_is_answe
 async def test_tools_limits_and_tokens_for_tools_and_documents_reach_the_agent(bench: Bench) -> None:
     engine = await bench.replica()
     bench.agent.script = saying("hi")
+    runs = []
     for fields in ({}, {"tools": [], "limits": Limits(tool_calls=3)}, {"tools": ["math"]}):
-        run_id = await engine.start(bench.spec(**fields))
-        await bench.read(engine, run_id)
+        runs.append(await engine.start(bench.spec(**fields)))
+        await bench.read(engine, runs[-1])
     plain, none, some = bench.agent.requests
     assert (plain.HasField("tools"), plain.HasField("limits"), plain.can_interrupt) == (False, False, False)
     assert (none.HasField("tools"), list(none.tools.names), none.limits.tool_calls) == (True, [], 3)
     assert list(some.tools.names) == ["math"]
-    tokens = ("tool_fn", "tools", bench.agent.tool_tokens), ("embed_fn", "documents:read", bench.agent.document_tokens)
-    for audience, scope, brought in tokens:
+    assert (bench.agent.tool_tokens[1], bench.agent.document_tokens[1]) == ("", ""), "without tools nobody needs them"
+    for audience, scope, token, run_id in (
+        ("tool_fn", "tools", bench.agent.tool_tokens[0], runs[0]),
+        ("embed_fn", "documents:read", bench.agent.document_tokens[0], runs[0]),
+        ("tool_fn", "tool:math", bench.agent.tool_tokens[2], runs[2]),
+    ):
         verifier = TokenVerifier.from_file(bench.stack.credentials.trusted_keys, audience)
-        identity = verifier.verify(brought[-1])
+        identity = verifier.verify(token)
         assert (identity.tenant, identity.user, identity.run_id, identity.scopes) == (
             bench.tenant.id,
             bench.tenant.user,

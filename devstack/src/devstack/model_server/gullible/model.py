@@ -29,6 +29,8 @@ ABOUT: Final = (
     "language model."
 )
 _QUOTED: Final = ("QUOTED MATERIAL", "FROM OUTSIDE")
+# What a platform says of quoted material is no order of whoever wrote that.
+_ABOUT_QUOTES: Final = re.compile(r"^Between the two lines with the mark [^\n]*\n", re.MULTILINE)
 _CALLS_AT_ONCE: Final = 8
 _TOLD: Final = 6000
 _HOLE: Final = re.compile(
@@ -86,7 +88,7 @@ def _texts(call: Call, said: list[str]) -> list[str]:
 def _asked(call: Call) -> list[str]:
     """What others than the system prompt say. That speaks of secrets to keep them; but it may quote somebody."""
     said = [
-        turn.content
+        _ABOUT_QUOTES.sub("", unquoted(turn.content))
         for turn in call.turns
         if turn.content and (turn.role != "system" or any(mark in turn.content for mark in _QUOTED))
     ]
