@@ -1,10 +1,10 @@
 """Brings large files to their end through the platform, and watches its memory: `python -m loadtest.ingestion`.
 
 Each file is uploaded to /v1/files as a client does it, kept, read, cut, embedded by the development embedder and
-stored, until a search finds what stands in its last lines. Memory is resident memory, looked at all the while: the
-highest of embed_fn, of the process that reads for it, of both at one moment, and of the edge. What several processes
-share counts for each. Ends with 1 when embed_fn and its readers together pass the bound, or a file does not come to its
-end.
+stored, until a search finds what stands in its last lines. Memory is looked at all the while: the highest resident
+memory of embed_fn, of the process that reads for it, and of the edge; and of embed_fn and its readers together at one
+moment, where what they share counts once (PSS, Linux only). Ends with 1 when these together pass the bound, or a file
+does not come to its end.
 """
 
 import argparse
@@ -130,9 +130,19 @@ class _Watch:
             readers = [_memory_mb(child) for child in self._embed_fn.children(recursive=True)]
             self.embed_fn_mb = max(self.embed_fn_mb, own)
             self.reader_mb = max(self.reader_mb, *readers, 0)
-            self.together_mb = max(self.together_mb, own + sum(readers))
+            # Read from the kernel page by page, so only where it could be the highest.
+            if own + sum(readers) > self.together_mb:
+                together = [self._embed_fn, *self._embed_fn.children(recursive=True)]
+                self.together_mb = max(self.together_mb, sum(map(_share_mb, together)))
             self.edge_mb = max(self.edge_mb, _memory_mb(self._edge))
             await asyncio.sleep(_SAMPLE_S)
+
+
+def _share_mb(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):
+        memory = process.memory_full_info()
+        return float(getattr(memory, "pss", memory.rss)) / 1e6
+    return 0.0
 
 
 def _memory_mb(process: psutil.Process) -> float:

@@ -47,15 +47,17 @@ class Cache:
         """What is in memory."""
         return {key: item for key in keys if (item := self._memory.get(key)) is not None}
 
-    async def find(self, keys: Sequence[Key]) -> dict[Key, Item]:
-        """What the store has of what is not in memory; from now on it is."""
+    async def find(self, keys: Sequence[Key], *, in_memory: bool = True) -> dict[Key, Item]:
+        """What the store has of what is not in memory; from now on it is, if that is wanted."""
         found = dict(await self._store.find(keys)) if keys else {}
-        self._memory.put(found.items())
+        if in_memory:
+            self._memory.put(found.items())
         return found
 
-    def keep(self, entries: Sequence[tuple[Key, Item]]) -> None:
+    def keep(self, entries: Sequence[tuple[Key, Item]], *, in_memory: bool = True) -> None:
         """New ones."""
-        self._memory.put(entries)
+        if in_memory:
+            self._memory.put(entries)
         self._store.keep(entries)
 
 

@@ -74,7 +74,7 @@ class ModelEmbedder:
         self._meter.count(chosen.name, sources.MEMORY, len(items))
         missing = {key: before + text for text, key in keys.items() if key not in items}
         if missing:
-            stored = await self._cache.find([*missing])
+            stored = await self._cache.find([*missing], in_memory=_stays_in_memory(purpose))
             self._meter.count(chosen.name, sources.STORE, len(stored))
             items |= stored
             new = {key: text for key, text in missing.items() if key not in stored}
@@ -100,7 +100,8 @@ class ModelEmbedder:
             length = len(good[0][1].vector)
             self._lengths[model.name, model.version] = length
             if length == model.dimensions:
-                self._cache.keep(good)  # else they are under the wrong key
+                # Else they are under the wrong key.
+                self._cache.keep(good, in_memory=_stays_in_memory(purpose))
         return items
 
     def _batches_of(self, model: str, purpose: Purpose) -> Batches:
@@ -111,6 +112,11 @@ class ModelEmbedder:
             calls = ModelCalls(self._ollama, model, self._meter)
             batches = self._batches[kind] = Batches(calls.run, self._limits)
         return batches
+
+
+def _stays_in_memory(purpose: Purpose) -> bool:
+    """Passages are embedded once: by the thousand they would push out what people ask for again."""
+    return purpose is not Purpose.DOCUMENT
 
 
 def _cut(item: Item, dimensions: int) -> Item:
