@@ -166,6 +166,8 @@ async def test_charges_that_a_dead_replica_left_in_redis_are_found_and_counted_o
 
     await eventually(swept)
     assert await till.held() == 0
+    left = [charge.id async for charges in spending.outbox.older(0) for charge in charges]
+    assert run_id not in left
 
 
 async def test_what_is_held_for_nobody_is_freed_and_what_is_held_for_a_run_is_not(till: Till) -> None:
