@@ -1,0 +1,60 @@
+"""What a run of load is told, through the environment of Locust's processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Self
+
+PREFIX = "DORMOUSE_LOAD_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One run. `users` is the base that a profile multiplies; `seconds` its length, 0 for the profile's own."""
+
+    profile: str = "smoke"
+    scenario: str = "mixed"
+    users: int = 10
+    seconds: float = 0.0
+    think_s: float = 0.2
+    """The pause of a user between two streams."""
+    model: str = ""
+    """Of plain chats; empty: the agent `chat`."""
+    timeout_s: float = 120.0
+    """Silence after which a stream counts as lost."""
+    out: str = ""
+    """The file for the result, on the master."""
+    watch: str = ""
+    """Processes to watch: name=URL of its metrics, several with commas."""
+    same_text: bool = False
+    """Whether every plain chat has to bring the same text, as a deterministic model's does."""
+    release: str = ""
+    session: str = ""
+    """Runs of one session are taken in turns, so that they share the noise of their time."""
+
+    def environ(self) -> dict[str, str]:
+        """Variables that `read` understands."""
+        return {PREFIX + name.upper(): str(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
+        """From the environment; what is not there has its default."""
+        values: dict[str, object] = {}
+        for each in fields(cls):
+            if (text := environ.get(PREFIX + each.name.upper())) is not None:
+                kind = type(each.default)
+                values[each.name] = text == "True" if kind is bool else kind(text)  # type: ignore[call-arg]
+        return cls(**values)  # type: ignore[arg-type]
+
+    @property
+    def watched(self) -> dict[str, str]:
+        """URLs of metrics by the name of the process."""
+        pairs = (each.partition("=") for each in self.watch.split(",") if each)
+        return {name: url for name, _, url in pairs}
+
+    @property
+    def out_path(self) -> Path:
+        return Path(self.out)

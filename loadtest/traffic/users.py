@@ -1,0 +1,171 @@
+"""The users: each asks, reads its stream to the end, rests, and asks again."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import orjson
+from locust import User, constant, task
+
+from loadtest.results import Stream
+from loadtest.traffic.reading import (
+    SameText,
+    contains,
+    follow,
+    read_chat,
+    read_run,
+    read_upload,
+    says_something,
+)
+from loadtest.traffic.settings import Settings
+from loadtest.traffic.sse import Connection, TransportError
+
+SETTINGS = Settings.read()
+SAME_TEXT = SameText()
+Report = Callable[[str, Stream], None]
+
+HANDBOOK = "# Staff handbook\n\n## Holidays\n\nEveryone has {days} days of holidays a year. They expire on 31 March.\n"
+QUESTION = "What do my documents say about holidays?"
+SUM = "Calculate 12 * (3 + 4), then add 16 to the result"
+CHAT = "Explain in a few sentences how a dormouse sleeps through the winter."
+
+
+class StreamingUser(User):  # type: ignore[misc]
+    """What all users have in common. `report` is set before the first one is made."""
+
+    abstract = True
+    wait_time = constant(SETTINGS.think_s)
+    scenario: ClassVar[str] = ""
+    report: ClassVar[Report]
+
+    def on_start(self) -> None:
+        """A connection of its own, as a browser has."""
+        key = {"Authorization": f"Bearer {os.environ['DORMOUSE_API_KEY']}"}
+        self.connection = Connection(self.host or "", headers=key, timeout_s=SETTINGS.timeout_s)
+
+    def on_stop(self) -> None:
+        """Nothing stays open."""
+        self.connection.close()
+
+    @task  # type: ignore[untyped-decorator]
+    def ask(self) -> None:
+        """One stream."""
+        StreamingUser.report(self.scenario, self.play())
+
+    def play(self) -> Stream:
+        """The stream of this kind of user."""
+        raise NotImplementedError
+
+
+class ChatUser(StreamingUser):
+    """A plain chat through Chat Completions."""
+
+    scenario = "chat"
+    weight = 5
+
+    def play(self) -> Stream:
+        """Ask for a few sentences."""
+        body = {
+            "model": SETTINGS.model or "chat",
+            "messages": [{"role": "user", "content": CHAT}],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        check = SAME_TEXT if SETTINGS.same_text else says_something
+        return follow(lambda: self.connection.events("POST", "/v1/chat/completions", _json(body)), read_chat, check)
+
+
+class AgentUser(StreamingUser):
+    """An agent that needs its tools for the answer."""
+
+    scenario = "agent"
+    weight = 2
+
+    def play(self) -> Stream:
+        """Ask for a sum of two steps."""
+        return follow(lambda: self.connection.events("POST", "/v1/runs", _run(SUM)), read_run, contains("100"))
+
+
+class RagUser(StreamingUser):
+    """A question that only an uploaded document answers."""
+
+    scenario = "rag"
+    weight = 2
+
+    def on_start(self) -> None:
+        """The document has to be there before the question is asked; every user brings the same one."""
+        super().on_start()
+        self.file = ""
+
+    def on_stop(self) -> None:
+        """The document goes with its user."""
+        if self.file:
+            _forget(self.connection, self.file)
+        super().on_stop()
+
+    def play(self) -> Stream:
+        """Ask what the handbook says."""
+        if not self.file:
+            uploaded, self.file = _upload(self.connection, HANDBOOK.format(days=30))
+            if uploaded.error:
+                return uploaded
+        return follow(lambda: self.connection.events("POST", "/v1/runs", _run(QUESTION)), read_run, contains("30 days"))
+
+
+class UploadUser(StreamingUser):
+    """Uploads a document, follows it until searches find it, and takes it away again."""
+
+    scenario = "upload"
+    weight = 1
+
+    def play(self) -> Stream:
+        """One document that nobody has uploaded before."""
+        text = HANDBOOK.format(days=30) + "".join(f"\n## {secrets.token_hex(8)}\n\n{CHAT}\n" for _ in range(20))
+        stream, file = _upload(self.connection, text)
+        if file:
+            _forget(self.connection, file)
+        return stream
+
+
+BY_SCENARIO: dict[str, tuple[type[StreamingUser], ...]] = {
+    "chat": (ChatUser,),
+    "agent": (AgentUser,),
+    "rag": (RagUser,),
+    "upload": (UploadUser,),
+    "mixed": (ChatUser, AgentUser, RagUser, UploadUser),
+}
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    return orjson.dumps(body)
+
+
+def _run(question: str) -> bytes:
+    return _json({"agent": "react", "input": {"messages": [{"role": "user", "content": question}]}})
+
+
+def _upload(connection: Connection, text: str) -> tuple[Stream, str]:
+    """The stream, and the file's id (empty when it failed)."""
+    edge = secrets.token_hex(16)
+    name = f"load-{secrets.token_hex(4)}.md"
+    head = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+    body = f"{head}Content-Type: text/markdown\r\n\r\n{text}\r\n--{edge}--\r\n".encode()
+    found: list[str] = []
+
+    def keep(file: str) -> str:
+        found.append(file)
+        return "" if file else "the upload told of no file"
+
+    kind = f"multipart/form-data; boundary={edge}"
+    stream = follow(lambda: connection.events("POST", "/v1/files?stream=true", body, kind), read_upload, keep)
+    return stream, found[0] if found else ""
+
+
+def _forget(connection: Connection, file: str) -> None:
+    try:
+        connection.call("DELETE", f"/v1/files/{file}")
+    except TransportError:
+        return  # it expires; what was measured stands
