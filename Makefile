@@ -111,6 +111,11 @@ attacks: $(VENV)/dev.stamp ## Attack agents whose model obeys everything, and pr
 transcripts: $(VENV)/dev.stamp $(SANDBOX) ## Record what each agent does, in docs/transcripts
 	@$(BIN)/python -m loadtest.transcripts
 
+e2e: $(VENV)/dev.stamp ## Install the chart on the cluster of KUBECONFIG and test it there (TAG=…, REGISTRY=…, VALUES=file)
+	@charts/install_tools.sh $(VENV)/tools
+	@DORMOUSE_E2E=1 DORMOUSE_E2E_TAG="$(TAG)" DORMOUSE_E2E_REGISTRY="$(REGISTRY)" DORMOUSE_E2E_VALUES="$(VALUES)" \
+		$(BIN)/python -m pytest tests/e2e/cluster
+
 chart-docs: $(VENV)/dev.stamp ## Make the chart's schema and its README's table from its values
 	@$(BIN)/python charts/values_docs.py charts/dormouse
 
