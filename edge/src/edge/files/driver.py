@@ -205,10 +205,12 @@ class IngestionDriver:
                 raise
             await self._lost(file)
         finally:
-            noting.cancel()
-            await asyncio.wait([noting])
+            # First, so that readers are woken and the noting ends by itself: on Python 3.11 the database's client can
+            # swallow a cancellation that comes together with an answer, and nobody would wait for the end of that.
             del self._watches[file.id]
             watch.end()
+            noting.cancel()
+            await asyncio.wait([noting])
 
     async def _lost(self, file: FileRecord) -> None:
         """Whoever deletes a file that somebody works on leaves it to that one to clear it away."""
@@ -218,7 +220,7 @@ class IngestionDriver:
     async def _note(self, file: FileRecord, watch: Watch) -> None:
         """Writes down how far it is, for readers on other replicas and for the attempt after this one."""
         noted, noted_at = watch.progress, 0.0
-        while True:
+        while not watch.has_ended:
             changed, progress = watch.changed, watch.progress
             if progress == noted:
                 await changed.wait()
