@@ -43,7 +43,7 @@ async def shop(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     async with stack.fleet() as fleet:
         model_server = await fleet.model_server(ttft_ms=20, token_ms=4)
         agent_fn, embed_fn = await asyncio.gather(fleet.agent_fn(model_server), fleet.embed_fn(model_server))
-        env = {"DORMOUSE_PRICES": str(prices), "DORMOUSE_FILES": str(tmp_path_factory.mktemp("files") / "new")}
+        env = {"DORMOUSE_PRICES": str(prices), "DORMOUSE_FILES": str(stack.database.files)}
         edges = await fleet.edges(agent_fn, 2, embed=embed_fn, env=env)
         yield Shop(stack, model_server, edges)
 
