@@ -133,7 +133,7 @@ def summary(result: Result) -> str:
             f"{ttft.quantile(0.5) if ttft else 0:>8.1f} ms{ttft.quantile(0.95) if ttft else 0:>8.1f}"
             f"{gap.quantile(0.99) if gap else 0:>9.1f}{tally.tokens:>9}{tally.wakings:>7}"
         )
-        lines += [f"  {count} × {kind}" for kind, count in tally.errors.most_common()]
+        lines += [f"  {count} of kind {kind}" for kind, count in tally.errors.most_common()]
     return "\n".join(lines)
 
 

@@ -30,7 +30,10 @@ WATCH_S = 1.0
 globals().update({each.__name__: each for each in users.BY_SCENARIO[SETTINGS.scenario]})
 
 
-class Shape(shapes.PROFILES[SETTINGS.profile]):  # type: ignore[misc]
+_Profile: Any = shapes.PROFILES[SETTINGS.profile]
+
+
+class Shape(_Profile):
     """The chosen profile."""
 
     def __init__(self) -> None:
@@ -39,7 +42,7 @@ class Shape(shapes.PROFILES[SETTINGS.profile]):  # type: ignore[misc]
 
 @events.init.add_listener
 def _begin(environment: Environment, **_: Any) -> None:
-    users.StreamingUser.report = staticmethod(lambda scenario, stream: _report(environment, scenario, stream))  # type: ignore[assignment]
+    users.StreamingUser.report = staticmethod(lambda scenario, stream: _report(environment, scenario, stream))
     runner = environment.runner
     if not isinstance(runner, WorkerRunner):
         MEASURED.about = {

@@ -39,6 +39,10 @@ class Clock:
         return self.stream
 
 
+Reader = Callable[[Clock, Iterable[Event]], str]
+"""Reads events to the terminal one; returns the text."""
+
+
 def follow(
     events: Callable[[], Iterable[Event]], read: Callable[[Clock, Iterable[Event]], str], check: Check
 ) -> Stream:
@@ -55,7 +59,7 @@ def follow(
 
 
 def read_chat(clock: Clock, events: Iterable[Event]) -> str:
-    """The text of a Chat Completions stream. Raises TransportError unless it comes to its finish, usage and `[DONE]`."""
+    """The text of a Chat Completions stream. Raises TransportError unless finish, usage and `[DONE]` come."""
     text: list[str] = []
     finish, used, done = "", 0, False
     for event in events:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 PREFIX = "DORMOUSE_LOAD_"
 
@@ -45,8 +45,8 @@ class Settings:
         values: dict[str, object] = {}
         for each in fields(cls):
             if (text := environ.get(PREFIX + each.name.upper())) is not None:
-                kind = type(each.default)
-                values[each.name] = text == "True" if kind is bool else kind(text)  # type: ignore[call-arg]
+                kind: Any = type(each.default)
+                values[each.name] = text == "True" if kind is bool else kind(text)
         return cls(**values)  # type: ignore[arg-type]
 
     @property

@@ -15,7 +15,7 @@ AT_ONCE = 100.0
 """Users that come or go in a second, where a profile says nothing else."""
 
 
-class Profile(LoadTestShape):  # type: ignore[misc]
+class Profile(LoadTestShape):
     """A profile, told its settings and what has been measured so far."""
 
     abstract = True
@@ -81,7 +81,7 @@ class Cold(Profile):
 
 
 class Breakpoint(Profile):
-    """Half as many users again with every step, until three times the first token's time or lost streams say: enough."""
+    """Half as many users again with every step, until slow first tokens or lost streams say: enough."""
 
     seconds = 720.0
     steps = 24

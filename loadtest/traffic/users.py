@@ -33,7 +33,7 @@ SUM = "Calculate 12 * (3 + 4), then add 16 to the result"
 CHAT = "Explain in a few sentences how a dormouse sleeps through the winter."
 
 
-class StreamingUser(User):  # type: ignore[misc]
+class StreamingUser(User):
     """What all users have in common. `report` is set before the first one is made."""
 
     abstract = True
@@ -50,7 +50,7 @@ class StreamingUser(User):  # type: ignore[misc]
         """Nothing stays open."""
         self.connection.close()
 
-    @task  # type: ignore[untyped-decorator]
+    @task
     def ask(self) -> None:
         """One stream."""
         StreamingUser.report(self.scenario, self.play())

@@ -1,0 +1,78 @@
+"""Candidate and accepted release in turns, round by round, until the gate can decide. python -m loadtest trial"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from loadtest import run as runs
+from loadtest.gate.budget import Budget
+from loadtest.gate.command import EXIT, budget_named, write
+from loadtest.gate.judge import Judgement, Verdict, judge
+from loadtest.gate.report import markdown
+from loadtest.results import Result
+
+Play = Callable[[str, int], Result]
+"""Plays one round of a side ("candidate", "baseline")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How it ended, and what it was judged by."""
+
+    judgement: Judgement
+    candidate: list[Result]
+    baseline: list[Result]
+
+
+def trial(budget: Budget, play: Play, *, baseline: bool = True) -> Trial:
+    """Play rounds until they decide, `most_rounds` at most.
+
+    The sides take turns in going first, so that what a first run warms up favours none. Every look at the figures could
+    err, so each has its share of what the budget's confidence leaves for errors.
+    """
+    looks = budget.most_rounds - budget.rounds + 1
+    strict = replace(budget, confidence=1 - (1 - budget.confidence) / looks)
+    sides: dict[str, list[Result]] = {"candidate": [], **({"baseline": []} if baseline else {})}
+    while True:
+        number = len(sides["candidate"])
+        for side in list(sides) if number % 2 == 0 else reversed(list(sides)):
+            sides[side].append(play(side, number))
+        if number + 1 < budget.rounds:
+            continue
+        judgement = judge(strict, sides["candidate"], sides.get("baseline", []))
+        if judgement.verdict is not Verdict.UNDECIDED or number + 1 >= budget.most_rounds:
+            return Trial(judgement, sides["candidate"], sides.get("baseline", []))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `python -m loadtest trial` understands: the run's arguments, and these."""
+    runs.add_arguments(parser)
+    parser.add_argument("--budget", required=True, help="dev, staging, prod, or a file")
+    parser.add_argument("--baseline-host", default="", help="the accepted release; --host is the candidate")
+    parser.add_argument("--reports", type=Path, default=Path(".dormouse/gate"), help="folder for results and reports")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """0 passed, 1 refused, 3 not decided within the budget's rounds."""
+    budget = budget_named(arguments.budget)
+    hosts = {"candidate": arguments.host, "baseline": arguments.baseline_host}
+    settings = replace(runs.settings_of(arguments), session=secrets.token_hex(8))
+
+    def play(side: str, number: int) -> Result:
+        out = arguments.reports / f"{side}-{number}.json"
+        # Watched is the candidate: memory has limits of its own, and is compared with nothing.
+        watch = settings.watch if side == "candidate" else ""
+        release = arguments.release if side == "candidate" else "accepted"
+        told = replace(settings, out=str(out.absolute()), watch=watch, release=release)
+        print(f"round {number + 1}, {side}", flush=True)
+        return runs.run(told, hosts[side], processes=arguments.processes, quiet=True)
+
+    ended = trial(budget, play, baseline=bool(arguments.baseline_host))
+    write(ended.judgement, ended.candidate, ended.baseline, arguments.reports)
+    print(markdown(ended.judgement))
+    print(f"{arguments.reports}/gate.html")
+    return EXIT[ended.judgement.verdict]
