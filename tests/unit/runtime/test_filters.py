@@ -7,6 +7,7 @@ import codecs
 import random
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 from dormouse_runtime.detectors import PERSONAL_DATA, SECRETS, masked
@@ -150,6 +151,26 @@ def test_patterns_are_the_tenants_own() -> None:
 def test_a_filter_that_there_is_not_is_an_error(rule: Rule) -> None:
     with pytest.raises(UnknownFilterError):
         screens([rule], nobody)
+
+
+def test_a_plug_in_is_a_filter_by_the_name_of_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shouting.py").write_text(
+        "class Finder:\n"
+        "    longest = 20\n"
+        "    def find(self, text):\n"
+        "        import re\n"
+        "        return [(found.start(), found.end(), 'shout') for found in re.finditer(r'[A-Z]{5,}', text)]\n"
+        "finder = Finder()\n"
+    )
+    about = tmp_path / "shouting-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: shouting\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[dormouse.filters]\nshouting = shouting:finder\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rule = Rule("shouting", Action.MASK)
+    for seed in range(5):
+        shown, _ = streamed("Do not say HELLO to me, ever.", lambda: screens([rule], nobody), seed)
+        assert shown == "Do not say [shout] to me, ever."
 
 
 PROMPT = (
