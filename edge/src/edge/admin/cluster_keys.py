@@ -11,8 +11,9 @@ import ssl
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from http.client import HTTPSConnection
+from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
@@ -34,6 +35,7 @@ _PRIVATE, _TRUSTED, _PEPPER, _API_KEY = "service-key.json", "trusted-keys.json",
 _NEXT: Final = issuers.next_path(Path(_PRIVATE)).name
 _MADE_AT, _STEP_AT = "dormouse/key-made-at", "dormouse/key-step-at"
 _DAY_S: Final = 86_400.0
+_MADE: Final = "made"
 
 
 def add_arguments(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
@@ -49,21 +51,27 @@ async def run(options: argparse.Namespace, output: Output) -> None:
     """Fills the Secret if it is empty, else takes the rotation's next step if one is due."""
     if not options.api_server:
         raise AdminError("this runs in a pod of the cluster; elsewhere give --api-server and --account")
-    server = _ApiServer(options.api_server, options.account)
-    now = time.time()
-    secret = server.read(options.secret)
+    with closing(_ApiServer(options.api_server, options.account)) as server:
+        step = _next_step(server, options.secret, max_age_s=options.max_age_days * _DAY_S)
+    if step == _MADE:
+        output.done(f"Filled the Secret {options.secret}.", step=step)
+    else:
+        output.done(f"Step of the rotation: {step}." if step else "Nothing is due.", step=step or None)
+
+
+def _next_step(server: "_ApiServer", name: str, *, max_age_s: float) -> str:
+    secret, now = server.read(name), time.time()
     if not secret.data:
         fill(secret, now)
         server.replace(secret)
-        output.done(f"Filled the Secret {options.secret}.", step="made")
-        return
+        return _MADE
     missing = sorted({_PRIVATE, _TRUSTED, _PEPPER, _API_KEY} - secret.data.keys())
     if missing:
-        raise AdminError(f"the Secret {options.secret} is there without {', '.join(missing)}: complete or delete it")
-    step = take_step(secret, now=now, max_age_s=options.max_age_days * _DAY_S)
+        raise AdminError(f"the Secret {name} is there without {', '.join(missing)}: complete or delete it")
+    step = take_step(secret, now=now, max_age_s=max_age_s)
     if step:
         server.replace(secret)
-    output.done({"": "Nothing is due."}.get(step, f"Step of the rotation: {step}."), step=step or None)
+    return step
 
 
 @dataclass(slots=True)
@@ -132,6 +140,8 @@ class _ApiServer:
 
     def __init__(self, address: str, account: Path) -> None:
         host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise AdminError(f"--api-server wants host:port, not {address!r}")
         try:
             self._token = (account / "token").read_text().strip()
             self._namespace = (account / "namespace").read_text().strip()
@@ -140,6 +150,9 @@ class _ApiServer:
             raise AdminError(f"{account}: {error}") from error
         self._path = f"/api/v1/namespaces/{self._namespace}/secrets"
         self._connection = HTTPSConnection(host.strip("[]"), int(port), timeout=20, context=context)
+
+    def close(self) -> None:
+        self._connection.close()
 
     def read(self, name: str) -> Secret:
         found = self._ask("GET", f"{self._path}/{name}")
@@ -158,15 +171,18 @@ class _ApiServer:
             self._connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = self._connection.getresponse()
             text = answer.read()
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise AdminError(f"the API server does not answer: {error}") from error
+        try:
+            found = dict(json.loads(text))
+        except (ValueError, TypeError):
+            found = {}
         if answer.status >= 300:
-            try:
-                message = json.loads(text)["message"]
-            except (ValueError, KeyError, TypeError):
-                message = answer.reason
-            raise AdminError(f"the API server refuses to {method} the Secret ({answer.status}): {message}")
-        return dict(json.loads(text))
+            why = found.get("message", answer.reason)
+            raise AdminError(f"the API server refuses to {method} the Secret ({answer.status}): {why}")
+        if "metadata" not in found:
+            raise AdminError("the API server's answer is no Secret: is that address the API server's?")
+        return found
 
 
 def _encoded(data: Mapping[str, bytes]) -> dict[str, str]:
