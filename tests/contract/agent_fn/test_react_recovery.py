@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from devstack.model_server.quoting import unquoted
 from dormouse.agent.v1.agent_pb2 import RunLimits, ThreadRef
 from dormouse.agent.v1.agent_service_pb2 import ExecuteRequest
 
@@ -123,7 +124,7 @@ async def test_a_result_of_unknown_outcome_stays_one(tooled: Tooled, user_of_too
     await user_of_tools.run(asked)
     assert len(tooled.tools.calls) == 1
     told_results = [
-        message["content"] for message in (await tooled.asked())[0]["messages"] if message["role"] == "tool"
+        unquoted(message["content"]) for message in (await tooled.asked())[0]["messages"] if message["role"] == "tool"
     ]
     assert "Nobody knows." in told_results
 
