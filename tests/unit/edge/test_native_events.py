@@ -11,7 +11,7 @@ from edge.native.events import EVENTS, NativeEncoder
 
 from tests.unit.edge.events import call, finished, log, message, said, started, thought, used
 
-INTERNAL = {"checkpoint_saved", "handoff"}
+INTERNAL = {"checkpoint_saved", "handoff", "filter_matched"}
 
 
 def read(raw: bytes) -> list[tuple[int, str, dict[str, Any]]]:
