@@ -63,7 +63,7 @@ class Tally:
         for gap in stream.gaps_ms:
             self._add(GAP, gap)
         writing_ms = stream.whole_ms - (stream.ttft_ms or 0.0)
-        if stream.tokens > 1 and writing_ms > 0:
+        if stream.tokens > 1 and stream.gaps_ms:
             self._add(SPEED, (stream.tokens - 1) / writing_ms * 1000)
 
     def _add(self, name: str, value: float) -> None:

@@ -40,6 +40,9 @@ class Shape(_Profile):
         super().__init__(SETTINGS, lambda: MEASURED)
 
 
+del _Profile  # Locust would take it for a second shape
+
+
 @events.init.add_listener
 def _begin(environment: Environment, **_: Any) -> None:
     users.StreamingUser.report = staticmethod(lambda scenario, stream: _report(environment, scenario, stream))
@@ -83,7 +86,7 @@ def _report(environment: Environment, scenario: str, stream: Stream) -> None:
         gaps = sorted(stream.gaps_ms)
         fire("gap p99", gaps[min(len(gaps) - 1, int(len(gaps) * 0.99))])
     writing_s = (stream.whole_ms - (stream.ttft_ms or 0.0)) / 1000
-    if stream.tokens > 1 and writing_s > 0:
+    if stream.tokens > 1 and stream.gaps_ms:
         fire("tokens/s", (stream.tokens - 1) / writing_s)
     if stream.wakings:
         fire("woken", stream.ttft_ms or stream.whole_ms)

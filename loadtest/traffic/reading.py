@@ -86,6 +86,8 @@ def read_chat(clock: Clock, events: Iterable[Event]) -> str:
         raise TransportError("truncated", "the stream ended before its terminal event")
     if not used:
         raise TransportError("no_usage", "the stream told of no tokens")
+    # Tokens that the platform has merged on the way are one chunk here.
+    clock.stream.tokens = max(used, clock.stream.tokens)
     return "".join(text)
 
 
