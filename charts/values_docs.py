@@ -24,6 +24,7 @@ CONSTRAINTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "postgres.applicationRole": {"pattern": "^[a-z_][a-z0-9_]*$"},
     "redis.port": _PORT,
     "files.place": {"pattern": "^(s3://[^/]+(/.*)?)?$"},
+    "files.volume.accessMode": {"enum": ["ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]},
     "keys.rotation.maxAgeDays": {"minimum": 1},
     "edge.replicas": {"minimum": 1},
     "edge.autoscaling.maxReplicas": {"minimum": 1},

@@ -18,10 +18,18 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "dormouse"
 TRIAL = ("--values", str(CHART / "ci" / "trial-values.yaml"))
 PRODUCTION = ("--values", str(CHART / "ci" / "production-values.yaml"))
+AIR_GAPPED = ("--values", str(CHART / "ci" / "air-gapped-values.yaml"))
 EXTERNAL = ("--set", "postgres.existingSecret=pg,redis.existingSecret=rd")
 ON_THE_CPU = (*EXTERNAL, "--set", "ollama.gpu.enabled=false,ollama.storage.class=none,networkPolicies.enabled=false")
 OUTSIDE = (*EXTERNAL, "--set", "ollama.enabled=false,ollama.url=https://ollama.example.org,keys.existingSecret=keys")
-CASES = {"trial": TRIAL, "production": PRODUCTION, "defaults": EXTERNAL, "cpu": ON_THE_CPU, "outside": OUTSIDE}
+CASES = {
+    "trial": TRIAL,
+    "production": PRODUCTION,
+    "air-gapped": AIR_GAPPED,
+    "defaults": EXTERNAL,
+    "cpu": ON_THE_CPU,
+    "outside": OUTSIDE,
+}
 # Of others' resources; a cluster with their definitions checks them.
 FOREIGN = ("serving.knative.dev", "monitoring.coreos.com", "gateway.networking.k8s.io", "external-secrets.io")
 
@@ -145,7 +153,7 @@ def test_functions_sleep_speak_grpc_and_are_not_seen_from_outside(render: Render
     assert scales == {"dm-agent-fn": "1", "dm-tool-fn": "0", "dm-embed-fn": "0"}
 
 
-@pytest.mark.parametrize("case", ["trial", "production", "defaults"])
+@pytest.mark.parametrize("case", ["trial", "production", "air-gapped", "defaults"])
 def test_every_pod_but_the_keys_jobs_has_a_policy_for_both_ways(render: Render, case: str) -> None:
     documents = render(*CASES[case])
     policies = of_kind(documents, "NetworkPolicy")
@@ -171,10 +179,114 @@ def test_nobody_but_knative_reaches_a_function(render: Render) -> None:
         assert 8080 not in {port for _, port in sources}  # only through the proxy that counts calls
 
 
-def test_a_tool_reaches_the_internet_and_no_private_network(render: Render) -> None:
-    (policy,) = [p for p in of_kind(render(*TRIAL), "NetworkPolicy") if p["metadata"]["name"] == "dm-tool-fn"]
-    blocks = [peer["ipBlock"] for rule in policy["spec"]["egress"] for peer in rule.get("to", []) if "ipBlock" in peer]
-    assert {"10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16"} <= set(blocks[0]["except"])
+def reached(documents: list[Manifest], component: str) -> list[tuple[Any, Any]]:
+    """Whom a component may call: the peer (None: anybody) and the port (None: any)."""
+    (policy,) = [p for p in of_kind(documents, "NetworkPolicy") if p["metadata"]["name"] == f"dm-{component}"]
+    return [
+        (peer, port["port"])
+        for rule in policy["spec"]["egress"]
+        for peer in rule.get("to", [None])
+        for port in rule.get("ports", [{"port": None}])
+    ]
+
+
+@pytest.mark.parametrize("case", ["trial", "production", "air-gapped"])
+def test_a_tool_reaches_no_private_network_but_those_that_are_named(render: Render, case: str) -> None:
+    documents = render(*CASES[case])
+    to = reached(documents, "tool-fn")
+    assert None not in [peer for peer, _ in to]
+    blocks = [(peer["ipBlock"], port) for peer, port in to if "ipBlock" in peer]
+    anywhere = [(block, port) for block, port in blocks if block["cidr"] == "0.0.0.0/0"]
+    assert {port for _, port in anywhere} == (set() if case == "air-gapped" else {80, 443})
+    for block, _ in anywhere:
+        assert {"10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16"} <= set(block["except"])
+    named = {(block["cidr"], port) for block, port in blocks} - {("0.0.0.0/0", 80), ("0.0.0.0/0", 443)}
+    named -= {("::/0", 80), ("::/0", 443), ("169.254.20.10/32", 53)}
+    databases = {"trial": set(), "production": {("10.0.0.0/16", 5432)}, "air-gapped": {("10.1.0.0/16", 5432)}}
+    assert named == databases[case]
+
+
+def test_traces_go_to_the_collector_and_to_nothing_else(render: Render) -> None:
+    inside = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "observability"}}}
+    for component in ("edge", "agent-fn", "tool-fn", "embed-fn"):
+        assert (inside, 4318) in reached(render(*AIR_GAPPED), component)
+    private = render(*PRODUCTION, "--set", "telemetry.cidrs={10.9.0.0/24}")
+    assert ({"ipBlock": {"cidr": "10.9.0.0/24"}}, 443) in reached(private, "embed-fn")
+
+
+def test_a_bucket_is_reached_where_its_endpoint_says_it_is(render: Render) -> None:
+    here = ("--set", "files.place=s3://b/p,files.env.AWS_ENDPOINT_URL=http://minio.storage:9000")
+    assert (None, 9000) in reached(render(*EXTERNAL, *here), "edge")
+    assert (None, 9000) not in reached(render(*EXTERNAL), "edge")
+
+
+def test_models_come_from_the_internet_or_from_the_networks_that_are_named(render: Render) -> None:
+    assert [peer for peer, port in reached(render(*AIR_GAPPED), "ollama") if port != 53] == [
+        {"ipBlock": {"cidr": "10.1.0.0/16"}}
+    ] * 2
+    assert {"0.0.0.0/0", "::/0"} <= {
+        peer["ipBlock"]["cidr"] for peer, _ in reached(render(*PRODUCTION), "ollama") if "ipBlock" in peer
+    }
+
+
+def test_an_installation_that_waits_does_not_wait_for_services_that_wait_for_the_schema(render: Render) -> None:
+    def migrations(*options: str) -> Manifest:
+        (job,) = [d for d in of_kind(render(*EXTERNAL, *options), "Job") if "-migrations" in d["metadata"]["name"]]
+        return job
+
+    assert "annotations" not in migrations()["metadata"]
+    assert migrations("--is-upgrade")["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade"
+    # A job cannot be changed: another image is another job.
+    assert migrations()["metadata"]["name"] != migrations("--set", "image.tag=next")["metadata"]["name"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_helm_runs_by_itself_is_removed_by_itself(render: Render, case: str) -> None:
+    for document in [*render(*CASES[case]), *render(*CASES[case], "--is-upgrade")]:
+        annotations = document["metadata"].get("annotations") or {}
+        if "helm.sh/hook" in annotations:  # an uninstallation leaves these alone
+            assert "hook-succeeded" in annotations["helm.sh/hook-delete-policy"], document["metadata"]["name"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_another_version_of_the_chart_restarts_nothing_by_its_name(render: Render, case: str) -> None:
+    for name, pod in pods(render(*CASES[case])):
+        assert not {"helm.sh/chart", "app.kubernetes.io/version"} & set(pod["metadata"]["labels"]), name
+
+
+def test_proxies_and_pages_are_told_to_the_edge(render: Render) -> None:
+    (deployment,) = [d for d in of_kind(render(*PRODUCTION), "Deployment") if d["metadata"]["name"] == "dm-edge"]
+    env = {v["name"]: v.get("value") for v in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert env["DORMOUSE_TRUSTED_PROXIES"] == "10.0.0.0/16"
+    assert env["DORMOUSE_CORS_ORIGINS"] == "https://app.example.org"
+
+
+def test_files_lie_in_a_bucket_or_on_a_volume_that_outlives_the_release(render: Render) -> None:
+    def place(documents: list[Manifest]) -> str | None:
+        (edge,) = [d for d in of_kind(documents, "Deployment") if d["metadata"]["name"] == "dm-edge"]
+        env = edge["spec"]["template"]["spec"]["containers"][0]["env"]
+        return next((v["value"] for v in env if v["name"] == "DORMOUSE_FILES"), None)
+
+    assert place(render(*PRODUCTION)) == "s3://documents/dormouse"
+    assert place(render(*EXTERNAL)) is None
+    documents = render(*AIR_GAPPED)
+    assert place(documents) == "/var/lib/dormouse/files"
+    (claim,) = of_kind(documents, "PersistentVolumeClaim")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_ollama_takes_gpus_where_they_are_and_is_emptied_one_by_one(render: Render) -> None:
+    (ollama,) = of_kind(render(*PRODUCTION), "StatefulSet")
+    pod = ollama["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert pod["runtimeClassName"] == "nvidia"
+    assert pod["nodeSelector"] == {"dormouse/pool": "gpu"}
+    assert pod["tolerations"]
+    assert "dm-ollama" in {d["metadata"]["name"] for d in of_kind(render(*PRODUCTION), "PodDisruptionBudget")}
+    (on_the_cpu,) = of_kind(render(*ON_THE_CPU), "StatefulSet")
+    assert "nvidia.com/gpu" not in on_the_cpu["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert "dm-ollama" not in {d["metadata"]["name"] for d in of_kind(render(*ON_THE_CPU), "PodDisruptionBudget")}
 
 
 @pytest.mark.parametrize(
@@ -188,6 +300,8 @@ def test_a_tool_reaches_the_internet_and_no_private_network(render: Render) -> N
         ((*EXTERNAL, "--set", "ollama.enabled=false"), "ollama.url"),
         ((*EXTERNAL, "--set", "gateway.enabled=true"), "gateway.parentRefs"),
         ((*EXTERNAL, "--set", "files.place=/tmp/files"), "/files/place"),
+        ((*EXTERNAL, "--set", "files.volume.enabled=true,files.place=s3://b"), "exclude each other"),
+        ((*EXTERNAL, "--set", "files.volume.enabled=true,files.volume.accessMode=ReadWriteOnce"), "ReadWriteMany"),
     ],
 )
 def test_values_that_cannot_work_are_refused_by_name(helm: str, options: tuple[str, ...], complaint: str) -> None:
