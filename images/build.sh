@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Builds the images of the parts, with whichever of docker, podman and buildah is there.
-#   images/build.sh [PART…]     parts: edge agent_fn tool_fn embed_fn migrations model_server (all of them)
+#   images/build.sh [PART…]     parts: edge agent_fn tool_fn embed_fn migrations model_server loadtest (all of them)
 # Environment: REGISTRY (a prefix, for instance registry.example.org/dormouse), TAG (the git revision), BASE (the base
 # image), ENGINE, PLATFORM (for instance linux/arm64), CA (a bundle of certificates, behind a company's proxy), PUSH=1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 declare -A folders=([edge]=edge [agent_fn]=agent_fn [tool_fn]=tool_fn [embed_fn]=embed_fn [migrations]=migrations
-  [model_server]=devstack)
-order=(migrations edge agent_fn tool_fn embed_fn model_server)
+  [model_server]=devstack [loadtest]=loadtest)
+order=(migrations edge agent_fn tool_fn embed_fn model_server loadtest)
 
 case ${1:-} in -h | --help)
   sed -n '2,6s/^# \{0,1\}//p' "$0"

@@ -8,9 +8,9 @@ cd "$(dirname "$0")/.."
 read -ra engine <<<"${ENGINE:-docker}"
 tag=${TAG:?"which tag? images/build.sh prints it"}
 declare -A modules=([edge]=edge.app [agent_fn]=agent_fn.app [tool_fn]=tool_fn.app [embed_fn]=embed_fn.app
-  [migrations]=migrations.upgrade [model_server]=devstack.model_server.app)
+  [migrations]=migrations.upgrade [model_server]=devstack.model_server.app [loadtest]=loadtest.__main__)
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(migrations edge agent_fn tool_fn embed_fn model_server)
+[ ${#parts[@]} -gt 0 ] || parts=(migrations edge agent_fn tool_fn embed_fn model_server loadtest)
 
 # What must be true inside of each image. A module's import takes every dependency along that its start needs.
 inside='

@@ -1,0 +1,1 @@
+"""Releases that a load test gates: a tag without traffic, then more and more of it, and back where a check fails."""
