@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=1, help="Locust processes on this machine (1)")
     parser.add_argument("--workers", type=int, default=0, help="be the master of so many workers elsewhere")
     parser.add_argument("--master", default="", metavar="HOST", help="be a worker of this master")
+    parser.add_argument("--print-result", action="store_true", help="the result as the last line of the output")
     parser.add_argument("--quiet", action="store_true", help="without Locust's own output")
 
 
@@ -153,4 +154,6 @@ def main(arguments: argparse.Namespace) -> int:
     if not arguments.master:
         print(summary(result))
         print(f"\nJSON: {arguments.out}")
+        if arguments.print_result:
+            print(arguments.out.read_text(), flush=True)
     return 0

@@ -22,6 +22,9 @@ SETTINGS = users.SETTINGS
 MEASURED = Result()
 """Of this process; on a master of all workers."""
 
+_USERS: dict[int, dict[str, int]] = {}
+"""On a master: by second and worker."""
+
 _SERIES = {"process_resident_memory_bytes": 0, "process_cpu_seconds_total": 1}
 _SENT = "dormouse_result"
 WATCH_S = 1.0
@@ -58,6 +61,19 @@ def _begin(environment: Environment, **_: Any) -> None:
             "session": SETTINGS.session,
         }
         gevent.spawn(_watch, environment, time.monotonic())
+        events.worker_report.add_listener(lambda client_id, data: _receive(client_id, data))
+
+
+def _receive(client: str, data: dict[str, Any]) -> None:
+    """Add what a worker has measured. It knows of its own users only, and may speak of a second twice."""
+    if _SENT not in data:
+        return
+    sent = Result.from_json(data[_SENT])
+    for at, second in sent.timeline.items():
+        of_second = _USERS.setdefault(at, {})
+        of_second[client] = max(second.users, of_second.get(client, 0))
+        second.users = sum(of_second.values())
+    MEASURED.merge(sent)
 
 
 def _report(environment: Environment, scenario: str, stream: Stream) -> None:
@@ -120,12 +136,6 @@ def _send(client_id: str, data: dict[str, Any]) -> None:
     """Hand over what this worker has measured since the last time."""
     data[_SENT] = MEASURED.to_json()
     MEASURED.scenarios, MEASURED.timeline = {}, {}
-
-
-@events.worker_report.add_listener
-def _receive(client_id: str, data: dict[str, Any]) -> None:
-    if _SENT in data:
-        MEASURED.merge(Result.from_json(data[_SENT]))
 
 
 @events.quitting.add_listener

@@ -37,7 +37,7 @@ def mounts(name: str) -> dict[str, str]:
 def test_every_image_of_ours_is_one_that_make_images_builds() -> None:
     folders = dict(re.findall(r"\[([a-z_]+)\]=([a-z_]+)", (ROOT / "images" / "build.sh").read_text()))
     parts = {part for service in SERVICES.values() if (part := part_of(service))}
-    assert parts == set(folders)
+    assert parts == set(folders) - {"loadtest"}  # which a machine starts when it wants load
     for folder in folders.values():
         assert (ROOT / folder / "Dockerfile").is_file()
 
