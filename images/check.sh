@@ -9,6 +9,8 @@ read -ra engine <<<"${ENGINE:-docker}"
 tag=${TAG:?"which tag? images/build.sh prints it"}
 declare -A modules=([edge]=edge.app [agent_fn]=agent_fn.app [tool_fn]=tool_fn.app [embed_fn]=embed_fn.app
   [migrations]=migrations.upgrade [model_server]=devstack.model_server.app [loadtest]=loadtest.__main__)
+declare -A workers=([embed_fn]=embed_fn.parsing.worker
+  [tool_fn]="tool_fn.math_worker.worker tool_fn.data_worker.worker tool_fn.sandbox.worker")
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(migrations edge agent_fn tool_fn embed_fn model_server loadtest)
 
@@ -16,7 +18,7 @@ parts=("$@")
 inside='
 import importlib, json, os, shutil, sys, sysconfig
 from pathlib import Path
-part, module = sys.argv[1:]
+part, module, workers = sys.argv[1:]
 problems = []
 def want(truth, otherwise):
     if not truth: problems.append(otherwise)
@@ -28,6 +30,10 @@ for folder in ("/", "/opt", "/opt/code", "/opt/venv", "/usr/local"):
 for program in ("pip", "pip3", "uv", "cc", "gcc", "c++", "make", "git"):
     want(shutil.which(program) is None, f"{program} is inside")
 importlib.import_module(module)
+# What else a part starts: its worker processes, which import what the part itself does not.
+for worker in workers.split():
+    try: importlib.import_module(worker).prepare()
+    except Exception as error: problems.append(f"{worker} does not start: {error}")
 for path in (Path("/opt/code"), Path(sysconfig.get_path("purelib"))):
     loaded = [Path(m.__file__) for m in list(sys.modules.values()) if getattr(m, "__file__", None)]
     missing = [p for p in loaded if p.suffix == ".py" and p.is_relative_to(path)
@@ -47,6 +53,6 @@ for part in "${parts[@]}"; do
   name=dormouse-${part//_/-}:$tag
   [ -z "${REGISTRY:-}" ] || name=$REGISTRY/$name
   "${engine[@]}" run --rm --read-only --network none --cap-drop ALL --entrypoint python "$name" \
-    -P -c "$inside" "$part" "${modules[$part]}" || failed=1
+    -P -c "$inside" "$part" "${modules[$part]}" "${workers[$part]:-}" || failed=1
 done
 exit "$failed"
