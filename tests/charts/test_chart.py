@@ -310,6 +310,27 @@ def test_values_that_cannot_work_are_refused_by_name(helm: str, options: tuple[s
     assert complaint in done.stderr
 
 
+def paths(value: Any, path: str = "") -> Iterator[str]:
+    """Every value of values.yaml by its path."""
+    yield path
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from paths(item, f"{path}.{name}" if path else name)
+
+
+def test_the_guide_speaks_of_values_that_exist() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    known = set(paths(values))
+    for name in ("agent", "tool", "embed", "*"):  # each may override the defaults
+        known |= {f"functions.{name}.{own}" for own in values["functions"]["defaults"]}
+    guide = (ROOT / "docs" / "guides" / "kubernetes.md").read_text()
+    areas = "|".join(values)
+    named = re.findall(rf"`((?:{areas})\.[A-Za-z.*]+[A-Za-z*])(?:=[^`]*|: [^`]*)?`", guide)
+    assert len(named) > 30
+    for name in named:
+        assert name in known or name.endswith(".*"), name
+
+
 def sources() -> str:
     parts = ("edge", "agent_fn", "tool_fn", "embed_fn", "migrations", "libs/runtime")
     return "\n".join(path.read_text() for part in parts for path in (ROOT / part / "src").rglob("*.py"))
