@@ -16,7 +16,7 @@ SANDBOX_SOURCES := $(addprefix tool_fn/src/tool_fn/sandbox/,component.py engine.
 # What ships, and what runs it here.
 SOURCES := $(foreach part,edge agent_fn tool_fn embed_fn migrations devstack libs/runtime,$(part)/src)
 
-.PHONY: help up down status logs test check lint format types security audit proto proto-check proto-release lock sandbox bench retrieval-eval attacks transcripts images chart-docs tf-check tf-scan env-values env-addons env-install cost loadtest release capacity clean
+.PHONY: help up down status logs test check lint format types security audit proto proto-check proto-release lock sandbox bench retrieval-eval attacks transcripts images charts chart-docs tf-check tf-scan env-values env-addons env-install cost loadtest release capacity clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -133,6 +133,9 @@ e2e: $(VENV)/dev.stamp ## Install the chart on the cluster of KUBECONFIG and tes
 
 chart-docs: $(VENV)/dev.stamp ## Make the chart's schema and its README's table from its values
 	@$(BIN)/python charts/values_docs.py charts/dormouse
+
+charts: $(VENV)/dev.stamp ## Check the chart: helm lint, rendering, schemas, policies
+	@$(BIN)/python -m pytest --quiet tests/charts
 
 images: ## Build the images of the parts (PARTS="edge tool_fn", REGISTRY=…, PUSH=1; see images/README.md)
 	@images/build.sh $(PARTS)

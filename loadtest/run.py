@@ -102,20 +102,21 @@ def run(
     root = str(Path(__file__).parent.parent)
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, **settings.environ(), "PYTHONPATH": path}
-    output = subprocess.DEVNULL if quiet else None
-    limit_s = (settings.seconds or LENGTHS_S[settings.profile]) + STOP_S + SLACK_S
+    limit_s = None if master or workers else (settings.seconds or LENGTHS_S[settings.profile]) + STOP_S + SLACK_S
+    said = subprocess.PIPE if quiet else None
     try:
         ended = subprocess.run(
-            command, env=environment, stdout=output, timeout=None if master or workers else limit_s, check=False
+            command, env=environment, stdout=said, stderr=said, text=True, timeout=limit_s, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise RunError(f"Locust did not end within {limit_s:.0f} s") from error
+        raise RunError(f"Locust did not end within {limit_s} s") from error
     if master:
         if ended.returncode:
             raise RunError(f"Locust's worker ended with {ended.returncode}")
         return Result()
     if not Path(settings.out).is_file():
-        raise RunError(f"Locust ended with {ended.returncode} and without a result; its output says why")
+        said_last = f":\n{ended.stderr[-2000:]}" if quiet else "; its output says why"
+        raise RunError(f"Locust ended with {ended.returncode} and without a result{said_last}")
     result = Result.read(Path(settings.out))
     if not any(tally.streams for tally in result.scenarios.values()):
         raise RunError("not a single stream was played")

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from loadtest import run as runs
-from loadtest.gate.budget import BudgetError
+from loadtest.gate.budget import Budget, BudgetError
 from loadtest.gate.command import budget_named, write
 from loadtest.gate.judge import Verdict
 from loadtest.gate.report import markdown
@@ -51,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _release(arguments: argparse.Namespace, kubectl: Kubectl) -> Outcome:
     name, namespace = arguments.release, arguments.namespace
-    rendered = chart.render(arguments.helm, name, namespace, arguments.options)
+    budget = budget_named(arguments.budget)
+    rendered = chart.render(arguments.helm, kubectl.version(), name, namespace, arguments.options)
     edge = rendered.edge["metadata"]["name"]
     key = os.environ.get("DORMOUSE_API_KEY") or _api_key(kubectl, arguments.keys or f"{name}-keys")
     os.environ["DORMOUSE_API_KEY"] = key
@@ -76,7 +77,10 @@ def _release(arguments: argparse.Namespace, kubectl: Kubectl) -> Outcome:
 
     def gate() -> str:
         with tunnel(kubectl, f"{edge}-{TAG}") as candidate, tunnel(kubectl, edge) as baseline:
-            return _gate(arguments, candidate, baseline)
+            try:
+                return _gate(arguments, budget, candidate, baseline)
+            except (runs.RunError, ResultError) as error:
+                return f"the load test could not be played: {error}"
 
     def check(percent: int) -> str:
         time.sleep(arguments.settle)
@@ -92,8 +96,7 @@ def _release(arguments: argparse.Namespace, kubectl: Kubectl) -> Outcome:
     return outcome
 
 
-def _gate(arguments: argparse.Namespace, candidate: str, baseline: str) -> str:
-    budget = budget_named(arguments.budget)
+def _gate(arguments: argparse.Namespace, budget: Budget, candidate: str, baseline: str) -> str:
     hosts = {"candidate": candidate, "baseline": baseline}
     settings = Settings(
         profile=arguments.profile,
@@ -105,6 +108,9 @@ def _gate(arguments: argparse.Namespace, candidate: str, baseline: str) -> str:
 
     def play(side: str, number: int) -> Result:
         _say(f"round {number + 1}, {side}")
+        # While one side is tested the other may fall asleep: only the profile `cold` is to see it wake.
+        if arguments.profile != "cold" and (reason := checks.answers(hosts[side], os.environ["DORMOUSE_API_KEY"])):
+            raise runs.RunError(f"{side}: {reason}")
         out = str((REPORTS / f"{side}-{number}.json").absolute())
         return runs.run(replace(settings, out=out, release=side), hosts[side], quiet=True)
 

@@ -25,9 +25,10 @@ class Rendered:
     with_gateway: bool
 
 
-def render(helm: str, release: str, namespace: str, options: Sequence[str]) -> Rendered:
-    """options: those of `helm upgrade`, for instance --values and --set. Raises ClusterError."""
-    command = [helm, "template", release, str(CHART), "--namespace", namespace, "--is-upgrade", *options]
+def render(helm: str, kubernetes: str, release: str, namespace: str, options: Sequence[str]) -> Rendered:
+    """kubernetes: the cluster's version; options: those of `helm upgrade`. Raises ClusterError."""
+    command = [helm, "template", release, str(CHART), "--namespace", namespace, "--is-upgrade"]
+    command += ["--kube-version", kubernetes, *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         raise ClusterError(f"helm template: {done.stderr.strip()}")

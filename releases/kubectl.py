@@ -30,6 +30,10 @@ class Kubectl:
         """Whether it is there."""
         return bool(self._run("get", kind, name, "--output", "name", "--ignore-not-found").strip())
 
+    def version(self) -> str:
+        """Of the cluster's Kubernetes."""
+        return str(json.loads(self._run("version", "--output", "json"))["serverVersion"]["gitVersion"])
+
     def merge(self, kind: str, name: str, patch: Mapping[str, Any]) -> None:
         """A JSON merge patch: lists are replaced as a whole."""
         self._run("patch", kind, name, "--type", "merge", "--patch", json.dumps(patch))

@@ -1,1 +1,1 @@
-"""What runs inside of Locust's processes. They are patched by gevent: nothing with asyncio may import from here."""
+"""What runs inside of Locust's processes, which gevent patches: nothing with asyncio may import it but `settings`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -128,3 +130,9 @@ async def test_a_gpu_that_is_30_percent_slower_is_refused(fleet: Fleet, tenant: 
     refused = {each.figure for each in ended.judgement.findings if each.verdict is Verdict.REFUSED}
     assert ended.judgement.verdict is Verdict.REFUSED, ended.judgement.findings
     assert refused == {"token_ms_p50"}
+
+
+def test_nothing_that_starts_locust_is_patched_by_gevent() -> None:
+    code = "import sys, loadtest.__main__, releases.__main__; sys.exit(bool({'gevent', 'locust'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], timeout=60, check=False)
+    assert done.returncode == 0
