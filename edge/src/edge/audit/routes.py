@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
 from edge.auth.bearer import Requires
 from edge.auth.caller import Caller, Scope
@@ -18,6 +18,15 @@ from .schemas import LIST_EXAMPLE, AuditEntryList
 
 router = APIRouter(tags=["Identity"])
 
+
+def _written_out(value: object) -> object:
+    """Pydantic would take a bare number for seconds since 1970."""
+    if isinstance(value, str) and "T" not in value.upper():
+        raise ValueError("want a time such as 2026-11-20T17:00:00Z")
+    return value
+
+
+_Time = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 _Text = Annotated[str | None, Query(max_length=256)]
 
 
@@ -43,8 +52,8 @@ async def list_audit_entries(
     ] = None,
     actor: _Text = None,
     target: _Text = None,
-    since: Annotated[AwareDatetime | None, Query(description="Not earlier than this.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Earlier than this.")] = None,
+    since: Annotated[_Time | None, Query(description="Not earlier than this.")] = None,
+    until: Annotated[_Time | None, Query(description="Earlier than this.")] = None,
 ) -> Response:
     wanted = Filter(action=action, actor=actor, target=target, since=since, until=until)
     page = await services_of(request).audit.page(caller.tenant, wanted, limit=limit, before=before)
