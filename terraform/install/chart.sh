@@ -33,7 +33,7 @@ run kubectl wait job/dormouse-postgres-role --for condition=Complete --timeout 1
 
 say "the chart, images $tag"
 run helm upgrade --install "$release" "$root/charts/dormouse" --namespace "$namespace" --values "$values" \
-  --set "image.tag=$tag" --wait --timeout 30m
+  --set "image.tag=$tag" --wait --wait-for-jobs --timeout 30m
 
 say "a copy of the keys: without them every API key in the database is worthless"
 mapfile -t save < <(field secrets.save_keys)

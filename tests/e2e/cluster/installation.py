@@ -80,6 +80,7 @@ class Installation:
             str(CHART),
             *self.values,
             "--wait",
+            "--wait-for-jobs",
             "--timeout",
             f"{INSTALL_S}s",
             timeout_s=INSTALL_S,
