@@ -16,7 +16,7 @@ parts=("$@")
 
 # What must be true inside of each image. A module's import takes every dependency along that its start needs.
 inside='
-import importlib, json, os, shutil, sys, sysconfig
+import importlib, importlib.util, json, os, shutil, sys, sysconfig
 from pathlib import Path
 part, module, workers = sys.argv[1:]
 problems = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
@@ -11,6 +12,8 @@ from releases.kubectl import ClusterError, Kubectl
 
 TAG: Final = "candidate"
 READY_S: Final = 300.0
+SURE_S: Final = 90.0
+"""So long a revision has to fail until it is believed."""
 POLL_S: Final = 1.0
 
 
@@ -56,18 +59,20 @@ class KnativeService:
         """The revision that the template makes, once it is ready."""
         self._kubectl.merge("ksvc", self.name, {"spec": {"template": _whole(self._get(), template)}})
         deadline = time.monotonic() + READY_S
+        failing_since = math.inf
         while True:
             service = self._get()
             # The names in the status are those of before until the configuration says that it has taken this one in.
-            made = _condition(service, "ConfigurationsReady")
-            if made.get("status") == "False":
-                raise ClusterError(f"{self.name}: the new revision does not start: {made.get('message', '')}")
-            status = service["status"]
+            made, status = _condition(service, "ConfigurationsReady"), service["status"]
             if (
                 made.get("status") == "True"
                 and status["latestCreatedRevisionName"] == status["latestReadyRevisionName"]
             ):
                 return str(status["latestReadyRevisionName"])
+            # Where a node has to come first it fails, and then it does not.
+            failing_since = min(failing_since, time.monotonic()) if made.get("status") == "False" else math.inf
+            if time.monotonic() - failing_since > SURE_S:
+                raise ClusterError(f"{self.name}: the new revision does not start: {made.get('message', '')}")
             if time.monotonic() > deadline:
                 raise ClusterError(f"{self.name}: the new revision is not ready after {READY_S:.0f} s")
             time.sleep(POLL_S)
@@ -85,7 +90,12 @@ class KnativeService:
         if not self._before:
             return
         self._route(0, latest=self._before)
-        self._changed_to(self._old)
+        try:
+            self._changed_to(self._old)
+        except ClusterError as error:
+            raise ClusterError(
+                f"{self._before} has all traffic and keeps it, but is not the latest: {error}"
+            ) from error
         self.finish()
 
     def _route(self, percent: int, *, latest: str) -> None:

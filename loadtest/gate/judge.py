@@ -10,6 +10,7 @@ from enum import StrEnum
 from loadtest.gate import figures, statistics
 from loadtest.gate.budget import KNEE, LOST, OF_PROCESSES, OF_SCENARIOS, Budget, Check, Limit, time_of
 from loadtest.gate.statistics import Interval
+from loadtest.histogram import GROWTH
 from loadtest.results import Result
 
 
@@ -97,7 +98,7 @@ def _absolute(check: Check, limit: Limit, budget: Budget, rounds: Sequence[Resul
     if not values:
         return found(Verdict.UNDECIDED, None, "not measured")
     # Times scatter by shares: their logarithms do as a normal distribution does.
-    interval = statistics.mean([math.log(value) for value in values], budget.confidence).map(_exp)
+    interval = _blurred(check, statistics.mean([math.log(value) for value in values], budget.confidence).map(_exp))
     return found(_compare(interval, limit), interval, f"{len(values)} rounds")
 
 
@@ -115,7 +116,15 @@ def _relative(
         interval = statistics.mean(ratios, budget.confidence).map(_exp)
     else:
         interval = statistics.difference(ours, theirs, budget.confidence).map(_exp)
+    interval = _blurred(check, interval)
     return Finding(check.of, check.figure, True, _compare(interval, limit), interval, limit, note)
+
+
+def _blurred(check: Check, interval: Interval) -> Interval:
+    """Nothing is known more exactly than a bucket is wide, also where every round has fallen into the same one."""
+    if check.figure in OF_PROCESSES:
+        return interval
+    return Interval(interval.estimate, interval.low / GROWTH, interval.high * GROWTH)
 
 
 def _compare(interval: Interval, limit: Limit) -> Verdict:

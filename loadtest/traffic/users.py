@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import gevent
 import orjson
 from locust import User, constant, task
 
@@ -52,8 +53,13 @@ class StreamingUser(User):
 
     @task
     def ask(self) -> None:
-        """One stream."""
-        StreamingUser.report(self.scenario, self.play())
+        """One stream. One that has not ended long after the run has is lost, too."""
+        try:
+            stream = self.play()
+        except gevent.GreenletExit:
+            StreamingUser.report(self.scenario, Stream(error="unfinished"))
+            raise
+        StreamingUser.report(self.scenario, stream)
 
     def play(self) -> Stream:
         """The stream of this kind of user."""

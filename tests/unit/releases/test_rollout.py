@@ -112,8 +112,9 @@ def test_an_interruption_takes_everything_back() -> None:
 class LaggingCluster(Kubectl):
     """Knative as it behaves: what is asked for shows in the status some looks later, names of revisions last."""
 
-    def __init__(self) -> None:
+    def __init__(self, meanwhile: str = "Unknown") -> None:
         super().__init__("n")
+        self._meanwhile = meanwhile
         self.spec: dict[str, Any] = {
             "template": {"spec": {"image": "old"}},
             "traffic": [{"latestRevision": True, "percent": 100}],
@@ -135,7 +136,7 @@ class LaggingCluster(Kubectl):
             self._images[self.revisions[-1]] = self.spec["template"]["spec"]["image"]
         if taken_in:
             self._route()
-        state = "True" if taken_in else "Unknown"
+        state = "True" if taken_in else self._meanwhile
         return {
             "metadata": {"generation": self.generation},
             "spec": copy.deepcopy(self.spec),
@@ -189,8 +190,9 @@ def test_a_function_moves_to_its_new_revision_and_follows_the_latest_again() -> 
 
 
 @pytest.mark.usefixtures("no_waiting")
-def test_a_refused_revision_gets_no_traffic_on_its_way_out() -> None:
-    cluster = LaggingCluster()
+@pytest.mark.parametrize("meanwhile", ["Unknown", "False"])
+def test_a_refused_revision_gets_no_traffic_on_its_way_out(meanwhile: str) -> None:
+    cluster = LaggingCluster(meanwhile)
     function = KnativeService(cluster, "f", {"spec": {"image": "new"}})
     outcome = release([function], gate=lambda: "no", check=lambda _: "", say=quiet)
     assert not outcome.released
