@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from loadtest.gate.budget import read_budget
-from loadtest.gate.judge import Verdict
+from loadtest.gate.judge import Verdict, judge
 from loadtest.results import GAP, TTFT, Result
 from loadtest.run import run
 from loadtest.traffic.settings import Settings
@@ -110,6 +110,9 @@ async def test_streams_that_a_peer_cuts_off_are_lost(platform: Platform, tenant:
     assert chat.streams >= 30
     assert chat.errors
     assert set(chat.errors) <= {"torn", "truncated"}
+    (tmp_path / "budget.yaml").write_text(BUDGET)
+    judgement = judge(read_budget(tmp_path / "budget.yaml"), [result])
+    assert [each.figure for each in judgement.findings if each.verdict is Verdict.REFUSED] == ["lost"]
 
 
 async def test_a_gpu_that_is_30_percent_slower_is_refused(fleet: Fleet, tenant: Tenant, tmp_path: Path) -> None:
