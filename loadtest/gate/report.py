@@ -88,7 +88,7 @@ def _relative(judgement: Judgement) -> bool:
 
 
 def _text(finding: Finding, value: float) -> str:
-    if not math.isfinite(value) or value > 1e8:
+    if not math.isfinite(value) or value > 1e8 or (finding.figure == KNEE and value < 1e-9):
         return "?"
     if finding.figure == KNEE:
         # Judged upside down, so that less is better; shown as it is.

@@ -27,7 +27,6 @@ _USERS: dict[int, dict[str, int]] = {}
 
 _SERIES = {"process_resident_memory_bytes": 0, "process_cpu_seconds_total": 1}
 _SENT = "dormouse_result"
-WATCH_S = 1.0
 
 # Locust takes the classes that it finds here.
 globals().update({each.__name__: each for each in users.BY_SCENARIO[SETTINGS.scenario]})
@@ -128,7 +127,7 @@ def _watch(environment: Environment, began: float) -> None:
                     values[_SERIES[series]] = float(value)
             if values[0]:
                 MEASURED.processes.setdefault(name, []).append(Reading(time.monotonic() - began, *values))
-        gevent.sleep(WATCH_S)
+        gevent.sleep(SETTINGS.watch_s)
 
 
 @events.report_to_master.add_listener

@@ -29,6 +29,8 @@ class Settings:
     """The file for the result, on the master."""
     watch: str = ""
     """Processes to watch: name=URL of its metrics, several with commas."""
+    watch_s: float = 1.0
+    """How often they are read."""
     same_text: bool = False
     """Whether every plain chat has to bring the same text, as a deterministic model's does."""
     release: str = ""

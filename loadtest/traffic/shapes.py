@@ -76,7 +76,9 @@ class Cold(Profile):
     """The share of a round in which there are users."""
 
     def at(self, seconds: float) -> int:
-        of_round = (seconds / (self.length / self.rounds)) % 1.0
+        # Locust looks once a second: a round that is too short would never be seen awake.
+        rounds = max(1, min(self.rounds, int(self.length / 15)))
+        of_round = (seconds / (self.length / rounds)) % 1.0
         return self.users if of_round >= 1.0 - self.awake else 0
 
 
