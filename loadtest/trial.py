@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     runs.add_arguments(parser)
     parser.add_argument("--budget", required=True, help="dev, staging, prod, or a file")
     parser.add_argument("--baseline-host", default="", help="the accepted release; --host is the candidate")
+    parser.add_argument(
+        "--baseline-watch", action="append", default=[], metavar="NAME=URL", help="as --watch, of the accepted release"
+    )
     parser.add_argument("--reports", type=Path, default=Path(".dormouse/gate"), help="folder for results and reports")
 
 
@@ -64,8 +67,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     def play(side: str, number: int) -> Result:
         out = arguments.reports / f"{side}-{number}.json"
-        # Watched is the candidate: memory has limits of its own, and is compared with nothing.
-        watch = settings.watch if side == "candidate" else ""
+        watch = settings.watch if side == "candidate" else ",".join(arguments.baseline_watch)
         release = arguments.release if side == "candidate" else "accepted"
         told = replace(settings, out=str(out.absolute()), watch=watch, release=release)
         print(f"round {number + 1}, {side}", flush=True)

@@ -84,7 +84,7 @@ def _release(arguments: argparse.Namespace, kubectl: Kubectl) -> Outcome:
 
     def check(percent: int) -> str:
         time.sleep(arguments.settle)
-        with tunnel(kubectl, edge) as url:
+        with tunnel(kubectl, edge) as (url, _):
             reason = checks.answers(url, key, streams=arguments.streams)
         if not reason and arguments.prometheus:
             reason = checks.asked(arguments.prometheus, {checks.SERVER_ERRORS: arguments.error_rate})
@@ -96,8 +96,9 @@ def _release(arguments: argparse.Namespace, kubectl: Kubectl) -> Outcome:
     return outcome
 
 
-def _gate(arguments: argparse.Namespace, budget: Budget, candidate: str, baseline: str) -> str:
-    hosts = {"candidate": candidate, "baseline": baseline}
+def _gate(arguments: argparse.Namespace, budget: Budget, candidate: tuple[str, str], baseline: tuple[str, str]) -> str:
+    """Sides by the URLs of their edge and of its metrics."""
+    sides = {"candidate": candidate, "baseline": baseline}
     settings = Settings(
         profile=arguments.profile,
         scenario=arguments.scenario,
@@ -108,11 +109,12 @@ def _gate(arguments: argparse.Namespace, budget: Budget, candidate: str, baselin
 
     def play(side: str, number: int) -> Result:
         _say(f"round {number + 1}, {side}")
+        host, metrics = sides[side]
         # While one side is tested the other may fall asleep: only the profile `cold` is to see it wake.
-        if arguments.profile != "cold" and (reason := checks.answers(hosts[side], os.environ["DORMOUSE_API_KEY"])):
+        if arguments.profile != "cold" and (reason := checks.answers(host, os.environ["DORMOUSE_API_KEY"])):
             raise runs.RunError(f"{side}: {reason}")
         out = str((REPORTS / f"{side}-{number}.json").absolute())
-        return runs.run(replace(settings, out=out, release=side), hosts[side], quiet=True)
+        return runs.run(replace(settings, out=out, release=side, watch=f"edge={metrics}"), host, quiet=True)
 
     ended = trial(budget, play)
     write(ended.judgement, ended.candidate, ended.baseline, REPORTS)

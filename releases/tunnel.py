@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import selectors
 import subprocess
 import time
@@ -12,30 +14,37 @@ from typing import Final
 from releases.kubectl import ClusterError, Kubectl
 
 OPEN_S: Final = 30.0
+_FORWARD: Final = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)")
 
 
 @contextlib.contextmanager
-def tunnel(kubectl: Kubectl, service: str) -> Iterator[str]:
-    """The URL of a Service behind `kubectl port-forward`. Raises ClusterError."""
-    command = ["kubectl", "--namespace", kubectl.namespace, "port-forward", f"service/{service}", ":80"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def tunnel(kubectl: Kubectl, deployment: str) -> Iterator[tuple[str, str]]:
+    """The URLs of an edge and of its metrics, both of one pod, behind `kubectl port-forward`. Raises ClusterError."""
+    target = f"deployment/{deployment}"
+    command = ["kubectl", "--namespace", kubectl.namespace, "port-forward", target, ":8080", ":9464"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         assert process.stdout is not None
-        yield f"http://127.0.0.1:{_port(process, service)}"
+        ports = _ports(process, target)
+        yield f"http://127.0.0.1:{ports['8080']}", f"http://127.0.0.1:{ports['9464']}/metrics"
     finally:
         process.terminate()
         process.wait(timeout=10)
 
 
-def _port(process: subprocess.Popen[str], service: str) -> int:
+def _ports(process: subprocess.Popen[bytes], target: str) -> dict[str, str]:
+    """Local ports by the pod's. Its output is read bare: a buffered line would be one that nobody waits for."""
     assert process.stdout is not None
+    found: dict[str, str] = {}
+    said = b""
     deadline = time.monotonic() + OPEN_S
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while selector.select(max(0.0, deadline - time.monotonic())):
-            line = process.stdout.readline()
-            if line.startswith("Forwarding from 127.0.0.1:"):
-                return int(line.split(":")[1].split()[0])
-            if not line:
+            if not (read := os.read(process.stdout.fileno(), 4096)):
                 break
-    raise ClusterError(f"kubectl port-forward service/{service} did not open")
+            said += read
+            found = {there: here for here, there in _FORWARD.findall(said.decode(errors="replace"))}
+            if len(found) == 2:
+                return found
+    raise ClusterError(f"kubectl port-forward {target} did not open: {said.decode(errors='replace').strip()}")
