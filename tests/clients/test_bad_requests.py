@@ -1,5 +1,6 @@
 """Requests that ask for what is not there or not theirs: ids, keys, positions, pages, methods."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -240,8 +241,9 @@ async def test_a_wrong_method_is_refused_and_the_right_ones_named(
     for template, operations in document["paths"].items():
         allowed = {method.upper() for method in operations}
         names = {"thread_id": own.thread, "run_id": own.run, "artifact_id": UNKNOWN_ARTIFACT, "version": 1}
-        names |= {"file_id": UNKNOWN_FILE, "chunk_id": "chunk-1"}
-        path = template.format(model="chat", agent_id="chat", component="redis", **names)
+        names |= {"file_id": UNKNOWN_FILE, "chunk_id": "chunk-1", "model": "chat", "agent_id": "chat"}
+        names["component"] = "redis"
+        path = template.format_map(defaultdict(lambda: "unknown", names))
         for method in METHODS:
             if method in allowed:
                 continue

@@ -197,6 +197,7 @@ async def test_two_run_side_by_side_on_servers_that_exist(stack: Stack, fleet: F
         "DORMOUSE_POSTGRES_URL": stack.database.url,
         "DORMOUSE_MIGRATIONS_POSTGRES_URL": stack.database.owner_url,
         "DORMOUSE_REDIS_URL": stack.valkey.url,
+        "DORMOUSE_FILES": str(stack.database.files),  # one database has one store of files
         "OLLAMA_HOST": model_server.address,
     }
     output = await checkout.up("--model", "sim")
