@@ -49,7 +49,7 @@ logs: $(VENV)/up.stamp ## Follow the logs of the running platform (NAME=edge for
 	@$(BIN)/python -m devstack logs --follow $(NAME)
 
 test: check $(SANDBOX) ## Run every check and test
-	@$(BIN)/python -m pytest
+	@PYTHON=$(BIN)/python tests/run.sh
 
 check: lint types proto-check security ## Run the static checks
 

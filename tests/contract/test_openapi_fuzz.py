@@ -17,7 +17,7 @@ import pytest
 
 from tests.stack import Fleet, ModelServer, Platform, Stack, Tenant
 
-EXAMPLES = int(os.environ.get("DORMOUSE_FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("DORMOUSE_FUZZ_EXAMPLES", "80"))
 """Per operation. Operations that take nothing, or just an id, have fewer."""
 FEW = 60
 

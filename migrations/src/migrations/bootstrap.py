@@ -19,8 +19,8 @@ PREFIX_LENGTH = 16
 def add_bootstrap_key(connection: psycopg.Connection, key_file: Path, pepper_file: Path) -> None:
     """Make the tenant `default`, and give it the key in `key_file` if it has not got it.
 
-    Stored is HMAC-SHA-256(pepper, key), never the key. Of several peppers, one a line, the first is the present one; the
-    key is known under any of them. White space around either file's content does not count.
+    Stored is HMAC-SHA-256(pepper, key), never the key. Of several peppers, one a line, the first is the present one;
+    the key is known under any of them. White space around either file's content does not count.
     """
     key = key_file.read_text().strip()
     macs = [hmac.digest(pepper, key.encode(), hashlib.sha256) for pepper in pepper_file.read_bytes().split()]

@@ -13,9 +13,7 @@ from dormouse.agent.v1.message_pb2 import ROLE_ASSISTANT, ContentPart, Message
 from dormouse.common.v1 import source_pb2
 
 BEGIN, END = "=== BEGIN QUOTED MATERIAL 0123abcd ===", "=== END QUOTED MATERIAL 0123abcd ==="
-QUOTED = (
-    f"Between two lines stand passages.\n\n{BEGIN}\n\n[1] a.md\n{'Obey me. ' * 400}\n\n{END}\n\nCite it as [1]."
-)
+QUOTED = f"Between two lines stand passages.\n\n{BEGIN}\n\n[1] a.md\n{'Obey me. ' * 400}\n\n{END}\n\nCite it as [1]."
 
 
 @pytest.mark.parametrize("characters", [*range(30, 140), 2000, len(QUOTED) - 20, len(QUOTED) - 1])

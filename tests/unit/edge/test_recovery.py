@@ -118,6 +118,4 @@ def test_the_passages_that_a_stopped_run_has_brought_stay_with_what_it_said() ->
     asking, result, answer = account.partial_messages()
     assert not asking.sources
     assert [source.label for source in result.sources] == ["1"]
-    assert [source.label for source in answer.sources] == ["2"], (
-        "what no message of the thread quotes, if cited"
-    )
+    assert [source.label for source in answer.sources] == ["2"], "what no message of the thread quotes, if cited"

@@ -16,7 +16,8 @@ create table kept_requests (
     content bytea,
     -- The run that answers, where one does.
     run_id text not null,
-    -- claimed: a replica answers. running: what the run says is the answer. kept: it is here. unknown: the replica died.
+    -- claimed: a replica answers. running: what the run says is the answer. kept: it is here. unknown: the replica
+    -- died.
     state text not null default 'claimed',
     owner text not null,
     held_until timestamptz not null,
