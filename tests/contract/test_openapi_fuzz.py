@@ -19,7 +19,7 @@ from tests.stack import Fleet, ModelServer, Platform, Stack, Tenant
 
 EXAMPLES = int(os.environ.get("DORMOUSE_FUZZ_EXAMPLES", "80"))
 """Per operation. Operations that take nothing, or just an id, have fewer."""
-FEW = 60
+FEW = 32
 
 TIMEOUT_S = 240
 """It takes about a minute on two cores that have nothing else to do."""
