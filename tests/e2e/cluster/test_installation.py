@@ -58,7 +58,7 @@ def test_a_wake_up_is_compared_with_that_of_a_bare_function(
     program = Path(__file__).with_name("bare_grpc.py").read_text()
     container = {
         "image": installation.image,
-        "command": ["python", "-c", program],
+        "command": ["dumb-init", "--", "python", "-c", program],  # else nothing ends it: it would be process 1
         "ports": [{"name": "h2c", "containerPort": 8080}],
         "readinessProbe": {"grpc": {"port": 8080}, "periodSeconds": 1},
         "imagePullPolicy": "IfNotPresent",
