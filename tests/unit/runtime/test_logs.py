@@ -151,6 +151,7 @@ def test_uvicorns_loggers_and_warnings_join_in(stream: io.StringIO) -> None:
     uvicorn = logging.getLogger("uvicorn.error")
     uvicorn.addHandler(logging.StreamHandler(io.StringIO()))
     uvicorn.propagate = False
+    uvicorn.setLevel(logging.NOTSET)  # a server that ran before has made it quieter
     logs.configure("edge", stream=stream)
     uvicorn.info("Started server process")
     with warnings.catch_warnings():

@@ -13,6 +13,7 @@ from embed_fn.store.transactions import Transactions
 if TYPE_CHECKING:
     from dormouse_runtime.postgres import Connection
 
+_UNIQUE_VIOLATION: Final = "23505"
 _ATTEMPTS: Final = 20
 _LIBRARY: Final = "insert into libraries (tenant_id) values (%(tenant)s) on conflict do nothing"
 _OF_ID: Final = f"select {DOCUMENT} from documents where tenant_id = %(tenant)s and id = %(id)s for update"  # noqa: S608
@@ -54,13 +55,8 @@ async def begin(transactions: Transactions, clearing: Clearing, tenant: str, new
         "recipe": new.recipe,
         "metadata": orjson.dumps({storable(key): storable(text) for key, text in new.metadata.items()}).decode(),
     }
-    from psycopg.errors import UniqueViolation  # loaded by now, and not by the function's start
-
     for _ in range(_ATTEMPTS):
-        try:
-            row = await _find_or_make(transactions, tenant, values)
-        except UniqueViolation:  # another document with this content has just begun
-            continue
+        row = await _find_or_make(transactions, tenant, values)
         if row is None:
             continue
         if row["state"] == "deleted":
@@ -92,7 +88,13 @@ async def _find_or_make(transactions: Transactions, tenant: str, values: dict[st
             raise errors.conflict("The id belongs to a document with another content.")
         return row
 
-    return await transactions.run(tenant, work)
+    try:
+        return await transactions.run(tenant, work)
+    except Exception as error:
+        # By its code: to import the driver here would run into its import in the thread that loads it.
+        if getattr(error, "sqlstate", "") != _UNIQUE_VIOLATION:
+            raise
+        return None  # another document with this content has just begun
 
 
 async def _change_recipe(
