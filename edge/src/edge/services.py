@@ -143,6 +143,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             with_documents=settings.embed_target is not None,
             on_match=policy.note_match,
             wake=waker.for_run,
+            on_tool_call=waker.for_call,
         )
         queue = RunQueue(settings.run_capacity, settings.run_queue, settings.run_wait_s)
         limits = await stack.enter_async_context(

@@ -2,14 +2,23 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from dormouse_runtime.identity import Identity
 from dormouse_runtime.settings import SettingsError
 from tool_fn.config import Config, Secrets
 from tool_fn.databases import Databases
+from tool_fn.effects import Effects
+from tool_fn.invoker import Invoker
+from tool_fn.ledger.ledger import Ledger
 from tool_fn.means import Means
+from tool_fn.meter import ToolMeter
 from tool_fn.registry import Registry
+from tool_fn.runner import Runner
 from tool_fn.tool import Call, Tool, ToolError
 from tool_fn.web import Guard, Rules, WebClient
 from tool_fn.workers import Workers
@@ -33,7 +42,7 @@ async def answer(arguments: bytes, call: Call) -> str:
     return "answer"
 
 
-def tool(name: str, **flags: bool) -> Tool:
+def tool(name: str, **flags: Any) -> Tool:
     return Tool(name, "For tests.", {"type": "object"}, answer, **flags)
 
 
@@ -101,6 +110,19 @@ async def test_a_source_stands_behind_the_built_in_tools_and_may_come_and_go(cap
     source.offered = ToolError("away")
     assert await names(registry) == ["a"]
     assert await registry.find("files_b") is None
+
+
+async def test_what_a_run_is_told_of_is_made_ready_once() -> None:
+    expected: list[str] = []
+    tools = [replace(tool(name), expect=partial(expected.append, name)) for name in ("slow", "secret")]
+    runner = Runner(ToolMeter(), 1)
+    invoker = Invoker(Registry(means(), tools), runner, Effects(Ledger("", 1), runner, ToolMeter()))
+    scopes = frozenset({"tool:slow"})
+    await invoker.tools(Identity("acme", "ada", scopes, "", "edge"))  # who only looks calls nothing
+    assert expected == []
+    for run in ("run_1", "run_2"):
+        await invoker.tools(Identity("acme", "ada", scopes, run, "edge"))
+    assert expected == ["slow"]
 
 
 async def test_the_built_in_modules_are_found() -> None:

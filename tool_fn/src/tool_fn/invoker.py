@@ -1,7 +1,7 @@
 """Calls tools for callers: who may, which tool, once or again; what a call tells goes to whoever asked for it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -45,10 +45,14 @@ class Invoker:
         self._registry = registry
         self._runner = runner
         self._effects = effects
+        self._expected: set[str] = set()
 
     async def tools(self, caller: Identity) -> list[Tool]:
-        """What the caller may use, by name."""
-        return [tool for tool in await self._registry.tools() if allows(caller, tool.name)]
+        """What the caller may use, by name. Tools that a run is told of are made ready, once."""
+        tools = [tool for tool in await self._registry.tools() if allows(caller, tool.name)]
+        if caller.run_id:
+            self._expect(tools)
+        return tools
 
     async def invoke(self, request: Request, caller: Identity) -> AsyncGenerator[Told, None]:
         """What the call tells, and last its result. Leaving the iteration stops a tool without side effects.
@@ -73,6 +77,12 @@ class Invoker:
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])
+
+    def _expect(self, tools: Iterable[Tool]) -> None:
+        for tool in tools:
+            if tool.expect is not None and tool.name not in self._expected:
+                self._expected.add(tool.name)
+                tool.expect()
 
     async def _tool(self, request: Request, caller: Identity) -> Tool:
         if not allows(caller, request.name):

@@ -91,7 +91,8 @@ class Tool:
     time_limit_s: at most 600. output_limit_bytes: of UTF-8, at least 256; what is longer is cut. quotes_strangers: its
     results hold text that somebody else has written, and that may try to give orders. reaches_out: it sends what it is
     given to the address in its argument `url`. approval_waived: the operator says that no call needs approval. What
-    these two change for a run that has read what strangers wrote is agent_fn's to decide.
+    these two change for a run that has read what strangers wrote is agent_fn's to decide. expect: called when a run has
+    been told of the tool for the first time: starts what its first call would wait for, and does not wait itself.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Tool:
     quotes_strangers: bool = False
     reaches_out: bool = False
     approval_waived: bool = False
+    expect: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -133,6 +135,7 @@ def typed_tool(
     output_limit_bytes: int = 32 * 1024,
     quotes_strangers: bool = False,
     reaches_out: bool = False,
+    expect: Callable[[], None] | None = None,
 ) -> Tool:
     """A tool whose schema and strict reading come from a type. Raises TypeError for a type that has no schema.
 
@@ -158,4 +161,5 @@ def typed_tool(
         output_limit_bytes=output_limit_bytes,
         quotes_strangers=quotes_strangers,
         reaches_out=reaches_out,
+        expect=expect,
     )

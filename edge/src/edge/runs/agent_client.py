@@ -44,7 +44,9 @@ class AgentClient:
 
     with_tools: agents get a token for tool_fn, too, to call tools with on the user's behalf. with_documents: and one
     for embed_fn, which tools read the tenant's documents with. on_match: hears what filters have found, which is in no
-    log. wake: is told of each call's agent and tools before it, to have ready what they need.
+    log. wake: is told of each call's tenant, agent, tools and token for tool_fn ("": none) before it, to have ready
+    what they need. on_tool_call: is told of tenant, agent and tool when the model has begun to call one that runs on
+    this side.
     """
 
     def __init__(
@@ -55,7 +57,8 @@ class AgentClient:
         with_tools: bool = False,
         with_documents: bool = False,
         on_match: Callable[[Ownership, FilterMatched], None] = lambda own, match: None,
-        wake: Callable[[str, Sequence[str] | None], None] = lambda agent_id, tools: None,
+        wake: Callable[[str, str, Sequence[str] | None, str], None] = lambda tenant, agent_id, tools, token: None,
+        on_tool_call: Callable[[str, str, str], None] = lambda tenant, agent_id, tool: None,
     ) -> None:
         self._stub = AgentServiceStub(channel)
         self._issuer = issuer
@@ -63,6 +66,7 @@ class AgentClient:
         self._with_documents = with_documents
         self._on_match = on_match
         self._wake = wake
+        self._on_tool_call = on_tool_call
 
     async def execute(self, own: Ownership, request: ExecuteRequest) -> AsyncGenerator[Sequence[RunEvent], None]:
         """The events of one Execute, those together that were sent together. Closing the generator cancels the call.
@@ -71,18 +75,22 @@ class AgentClient:
         """
         token = self._issuer.mint(audience=AUDIENCE, tenant=own.tenant, user=own.user, run_id=own.run_id)
         metadata = call_metadata(token, own.request_id)
-        tools = list(request.tools.names) if request.HasField("tools") else None
+        tools, tools_token = list(request.tools.names) if request.HasField("tools") else None, ""
         if self._with_tools and tools != []:
             limit = request.safety.hosts.patterns if request.safety.HasField("hosts") else None
-            metadata += ((TOOLS_METADATA, self._token(own, TOOLS_AUDIENCE, tool_scopes(tools, limit))),)
+            tools_token = self._token(own, TOOLS_AUDIENCE, tool_scopes(tools, limit))
+            metadata += ((TOOLS_METADATA, tools_token),)
         if self._with_tools and self._with_documents and (tools is None or DOCUMENTS_TOOL in tools):
             metadata += ((DOCUMENTS_METADATA, self._token(own, DOCUMENTS_AUDIENCE, DOCUMENTS_SCOPES)),)
-        self._wake(request.agent_id, tools)
+        self._wake(own.tenant, request.agent_id, tools, tools_token)
         call = self._stub.Execute(request, timeout=EXECUTE_TIMEOUT_S, metadata=metadata)
         try:
             if not await _is_taken(call):
                 yield [activity(ActivityKind.ACTIVITY_KIND_WAKING, AUDIENCE)]
             async for response in call:
+                for event in response.events:
+                    if event.HasField("tool_call_started") and not event.tool_call_started.at_client:
+                        self._on_tool_call(own.tenant, request.agent_id, event.tool_call_started.name)
                 yield self._without_matches(own, response.events)
         except grpc.aio.AioRpcError as error:
             raise _translate(error) from error

@@ -36,8 +36,11 @@ class Calculator:
 @pytest.fixture(scope="session")
 async def calculate() -> AsyncIterator[Calculator]:
     workers = Workers()
+    tool = math_tool(workers, limit_s=4)
     try:
-        yield Calculator(workers, math_tool(workers, limit_s=4))
+        assert tool.expect is not None
+        tool.expect()  # SymPy loads while nobody waits
+        yield Calculator(workers, tool)
     finally:
         await workers.close()
 

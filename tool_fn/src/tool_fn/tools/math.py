@@ -86,4 +86,12 @@ def math_tool(workers: Workers, limit_s: float = _LIMIT_S) -> Tool:
         request["values"] = {name: str(value) for name, value in arguments.values.items()}
         return (await workers.call(WORKER.name, msgspec.json.encode(request), limit_s)).decode()
 
-    return typed_tool(name="math", description=_DESCRIPTION, input=Math, run=run, time_limit_s=limit_s + _SLACK_S)
+    return typed_tool(
+        name="math",
+        description=_DESCRIPTION,
+        input=Math,
+        run=run,
+        time_limit_s=limit_s + _SLACK_S,
+        # SymPy takes a second or two to load: it does while the model thinks.
+        expect=lambda: workers.warm(WORKER.name),
+    )
