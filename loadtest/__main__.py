@@ -1,4 +1,4 @@
-"""python -m loadtest run | gate | trial: load on a platform, and whether what was measured lets a release pass."""
+"""python -m loadtest run | gate | trial | prove: load, and whether what was measured lets a release pass."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from loadtest import run, trial
+from loadtest import prove, run, trial
 from loadtest.gate import command as gate
 from loadtest.gate.budget import BudgetError
 from loadtest.results import ResultError
@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "run": (run.add_arguments, run.main, "play a profile"),
         "gate": (gate.add_arguments, gate.main, "judge results"),
         "trial": (trial.add_arguments, trial.main, "play candidate and accepted release in turns, and judge"),
+        "prove": (prove.add_arguments, prove.main, "try the gate itself with builds of known quality"),
     }
     for name, (add_arguments, _, about) in parts.items():
         add_arguments(commands.add_parser(name, help=about))

@@ -11,13 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from loadtest.results import GAP, TTFT, Result
-from loadtest.traffic.settings import Settings
+from loadtest.traffic.settings import STOP_S, Settings
 
 LOCUSTFILE = Path(__file__).parent / "traffic" / "locustfile.py"
 PROFILES = ("smoke", "steady", "burst", "cold", "soak", "breakpoint")
 SCENARIOS = ("chat", "agent", "rag", "upload", "mixed")
-STOP_S = 30
-"""So long the last streams may take to their end."""
 SLACK_S = 120.0
 """So much longer than its profile a run may take."""
 LENGTHS_S = {"smoke": 60, "steady": 600, "burst": 360, "cold": 750, "soak": 4 * 3600, "breakpoint": 720}

@@ -34,18 +34,26 @@ def trial(budget: Budget, play: Play, *, baseline: bool = True) -> Trial:
     The sides take turns in going first, so that what a first run warms up favours none. Every look at the figures could
     err, so each has its share of what the budget's confidence leaves for errors.
     """
-    looks = budget.most_rounds - budget.rounds + 1
-    strict = replace(budget, confidence=1 - (1 - budget.confidence) / looks)
+    looks = looks_at(budget.rounds, budget.most_rounds)
+    strict = replace(budget, confidence=1 - (1 - budget.confidence) / len(looks))
     sides: dict[str, list[Result]] = {"candidate": [], **({"baseline": []} if baseline else {})}
     while True:
         number = len(sides["candidate"])
         for side in list(sides) if number % 2 == 0 else reversed(list(sides)):
             sides[side].append(play(side, number))
-        if number + 1 < budget.rounds:
+        if number + 1 not in looks:
             continue
         judgement = judge(strict, sides["candidate"], sides.get("baseline", []))
         if judgement.verdict is not Verdict.UNDECIDED or number + 1 >= budget.most_rounds:
             return Trial(judgement, sides["candidate"], sides.get("baseline", []))
+
+
+def looks_at(first: int, last: int) -> list[int]:
+    """After which rounds the figures are looked at: seldom once there are many, for every look costs confidence."""
+    looks = [first]
+    while looks[-1] < last:
+        looks.append(min(last, max(looks[-1] + 1, looks[-1] * 3 // 2)))
+    return looks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 PREFIX = "DORMOUSE_LOAD_"
+STOP_S = 30
+"""So long the last streams may take to their end."""
 
 
 @dataclass(frozen=True, slots=True)
