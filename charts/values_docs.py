@@ -41,6 +41,7 @@ CONSTRAINTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "functions.agent.concurrency": {"minimum": 1},
     "functions.tool.concurrency": {"minimum": 1},
     "functions.embed.concurrency": {"minimum": 1},
+    "networkPolicies.apiServerPorts": {"items": {"type": "integer", **_PORT}},
     "loadtest.profile": {"enum": ["smoke", "steady", "burst", "cold", "soak", "breakpoint"]},
     "loadtest.scenario": {"enum": ["chat", "agent", "rag", "upload", "mixed"]},
     "loadtest.users": {"minimum": 1},

@@ -154,29 +154,56 @@ def test_functions_sleep_speak_grpc_and_are_not_seen_from_outside(render: Render
 
 
 @pytest.mark.parametrize("case", ["trial", "production", "air-gapped", "defaults"])
-def test_every_pod_but_the_keys_jobs_has_a_policy_for_both_ways(render: Render, case: str) -> None:
+def test_every_pod_has_a_policy_for_both_ways(render: Render, case: str) -> None:
     documents = render(*CASES[case])
     policies = of_kind(documents, "NetworkPolicy")
     for name, pod in pods(documents):
         labels: Mapping[str, str] = pod["metadata"]["labels"]
         matching = [p for p in policies if p["spec"]["podSelector"]["matchLabels"].items() <= labels.items()]
-        # Those speak to the API server, whose address policies cannot name.
-        assert bool(matching) != name.startswith("dm-keys"), name
+        assert matching, name
         for policy in matching:
             assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
 
 
-def test_nobody_but_knative_reaches_a_function(render: Render) -> None:
-    policies = {p["metadata"]["name"]: p for p in of_kind(render(*TRIAL), "NetworkPolicy")}
-    for name in ("dm-agent-fn", "dm-tool-fn", "dm-embed-fn"):
-        sources = [
-            (peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], port["port"])
-            for rule in policies[name]["spec"]["ingress"]
-            for peer in rule["from"]
-            for port in rule["ports"]
-        ]
-        assert {namespace for namespace, _ in sources} == {"knative-serving", "kourier-system", "monitoring"}
-        assert 8080 not in {port for _, port in sources}  # only through the proxy that counts calls
+def callers(documents: list[Manifest], component: str) -> set[tuple[str, int]]:
+    """Who may call a component: the namespace or network ("*": any pod), and the port."""
+    (policy,) = [p for p in of_kind(documents, "NetworkPolicy") if p["metadata"]["name"] == f"dm-{component}"]
+    return {
+        (
+            peer["ipBlock"]["cidr"]
+            if "ipBlock" in peer
+            else peer["namespaceSelector"]["matchLabels"].get("kubernetes.io/metadata.name", "*"),
+            port["port"],
+        )
+        for rule in policy["spec"]["ingress"]
+        for peer in rule["from"]
+        for port in rule["ports"]
+    }
+
+
+@pytest.mark.parametrize("component", ["agent-fn", "tool-fn", "embed-fn"])
+def test_nobody_but_knative_reaches_a_function(render: Render, component: str) -> None:
+    assert callers(render(*TRIAL), component) == {
+        # Only through the proxy that counts calls: never on 8080.
+        ("kourier-system", 8013),
+        ("kourier-system", 8112),
+        ("knative-serving", 8013),
+        ("knative-serving", 8112),
+        ("knative-serving", 9090),
+        ("monitoring", 9464),
+    }
+
+
+def test_the_edge_takes_calls_from_whom_the_values_name(render: Render) -> None:
+    assert callers(render(*TRIAL), "edge") == {("*", 8080), ("monitoring", 9464)}
+    assert callers(render(*PRODUCTION), "edge") == {("ingress-nginx", 8080), ("monitoring", 9464)}
+    assert ("10.2.0.0/16", 8080) in callers(render(*AIR_GAPPED), "edge")
+
+
+def test_the_jobs_with_an_account_reach_the_api_server_and_nothing_else(render: Render) -> None:
+    documents = render(*TRIAL)
+    assert callers(documents, "keys") == set()
+    assert {port for _, port in reached(documents, "keys")} == {443, 6443, 8443, 16443}
 
 
 def reached(documents: list[Manifest], component: str) -> list[tuple[Any, Any]]:
@@ -199,7 +226,8 @@ def test_a_tool_reaches_no_private_network_but_those_that_are_named(render: Rend
     anywhere = [(block, port) for block, port in blocks if block["cidr"] == "0.0.0.0/0"]
     assert {port for _, port in anywhere} == (set() if case == "air-gapped" else {80, 443})
     for block, _ in anywhere:
-        assert {"10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16"} <= set(block["except"])
+        own = {"203.0.113.0/24"} if case == "production" else set()
+        assert {"10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16"} | own <= set(block["except"])
     named = {(block["cidr"], port) for block, port in blocks} - {("0.0.0.0/0", 80), ("0.0.0.0/0", 443)}
     named -= {("::/0", 80), ("::/0", 443), ("169.254.20.10/32", 53)}
     databases = {"trial": set(), "production": {("10.0.0.0/16", 5432)}, "air-gapped": {("10.1.0.0/16", 5432)}}
