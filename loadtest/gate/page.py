@@ -10,17 +10,24 @@ from loadtest.gate.judge import Judgement
 from loadtest.gate.plots import Line, plot
 from loadtest.gate.report import HEADS, WORDS, rows
 from loadtest.histogram import GROWTH, Histogram
-from loadtest.results import GAP, TTFT, Result, Tally
+from loadtest.results import GAP, TTFT, WHOLE, Result, Second, Tally
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1f2328;background:#fff}
-h1 .refused,td.refused{color:#cf222e}h1 .passed,td.passed{color:#1a7f37}h1 .undecided,td.undecided{color:#9a6700}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #d1d9e0}
-svg{width:100%;height:auto;background:#f6f8fa;margin:.5rem 0}svg text{font:11px system-ui,sans-serif;fill:#59636e}
-.grid{stroke:#d1d9e0}.mark{stroke:#cf222e;stroke-dasharray:4}
+h2{margin:2rem 0 .25rem}p{margin:.25rem 0}.refused{color:#cf222e}.passed{color:#1a7f37}.undecided{color:#9a6700}
+table{border-collapse:collapse;width:100%;margin:1rem 0}
+td,th{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #d1d9e0}
+td:nth-child(2),td:nth-child(3),th:nth-child(2),th:nth-child(3){text-align:right;white-space:nowrap}td:nth-child(5){font-weight:600}
+svg{width:100%;height:auto;background:#f6f8fa;margin:.25rem 0 1rem}svg text{font:11px system-ui,sans-serif;fill:#59636e}
+polyline{fill:none;stroke-width:2}.part{stroke-width:1;opacity:.3}.grid{stroke:#d1d9e0}.mark{stroke:#cf222e;stroke-dasharray:4}
+.legend span{margin-right:1.25rem;color:#59636e}
+.legend i{display:inline-block;width:1rem;height:.2rem;margin-right:.4rem;vertical-align:middle}
 """
 POINTS = 120
 """The most points of a line over time."""
+LEAST_MS = 0.1
+"""What is shorter is drawn as this: tokens that have come in one piece."""
+Points = list[tuple[float, float]]
 
 
 def page(judgement: Judgement, candidate: Sequence[Result], baseline: Sequence[Result]) -> str:
@@ -32,22 +39,16 @@ def page(judgement: Judgement, candidate: Sequence[Result], baseline: Sequence[R
         f"<p>{html.escape(judgement.candidate or 'candidate')} · environment {html.escape(judgement.environment)} · "
         f"profile {html.escape(judgement.profile)} · {judgement.rounds} rounds</p>",
         _table(judgement),
-        "<h2>Latency over time</h2>",
-        plot(
-            [
-                Line(f"{name}, round {n}", _over_time(each))
-                for name, side in sides
-                for n, each in enumerate(side[-2:], 1)
-            ],
-            x="seconds",
-            y="first token p95, ms",
-        ),
+        "<h2>Latency over time</h2><p>Of all rounds together; thin: of each.</p>",
+        plot([_latency(name, side) for name, side in sides], x="seconds", y="first token p95, ms"),
+        "<h2>Load over time</h2>",
+        plot(_load(candidate[-1]), x="seconds, the last round of the candidate", y="number"),
     ]
-    for title, figure in (("Time to first token", TTFT), ("Gap between tokens", GAP)):
+    for title, figure in (("Time to first token", TTFT), ("Gap between tokens", GAP), ("Whole streams", WHOLE)):
         merged = [(name, _merged(side, figure)) for name, side in sides]
         parts.append(f"<h2>{title}</h2>")
         lines = [Line(name, _distribution(histogram)) for name, histogram in merged]
-        parts.append(plot(lines, x="ms", y="% of all at most so long", log_x=True))
+        parts.append(plot(lines, x="ms", y="% that took no longer", log_x=True))
     parts.append("<h2>Knee</h2>")
     parts.append(_knee(candidate))
     memory = [
@@ -55,7 +56,7 @@ def page(judgement: Judgement, candidate: Sequence[Result], baseline: Sequence[R
         for name, readings in candidate[-1].processes.items()
     ]
     if memory:
-        parts += ["<h2>Memory</h2>", plot(memory, x="seconds", y="resident MiB")]
+        parts += ["<h2>Memory</h2>", plot(memory, x="seconds, the last round of the candidate", y="resident MiB")]
     body = "\n".join(parts)
     head = "<meta charset=utf-8><meta name=viewport content='width=device-width'><title>Load test</title>"
     head += f"<style>{_STYLE}</style>"
@@ -65,7 +66,8 @@ def page(judgement: Judgement, candidate: Sequence[Result], baseline: Sequence[R
 def _table(judgement: Judgement) -> str:
     head = "".join(f"<th>{each}" for each in HEADS)
     body = "".join(
-        "<tr>" + "".join(f"<td class={row[4]}>{html.escape(cell)}" for cell in row) for row in rows(judgement)
+        "<tr>" + "".join(f"<td{f' class={cell}' if cell == row[4] else ''}>{html.escape(cell)}" for cell in row)
+        for row in rows(judgement)
     )
     return f"<table><tr>{head}{body}</table>"
 
@@ -79,26 +81,51 @@ def _merged(results: Iterable[Result], figure: str) -> Histogram:
     return whole
 
 
-def _distribution(histogram: Histogram) -> list[tuple[float, float]]:
-    points, below, count = [], 0, histogram.count
+def _distribution(histogram: Histogram) -> Points:
+    points: dict[float, float] = {}
+    below, count = 0, histogram.count
     for bucket in sorted(histogram.counts):
         below += histogram.counts[bucket]
-        points.append((GROWTH ** (bucket + 1), 100 * below / count))
-    return points
+        points[max(LEAST_MS, GROWTH ** (bucket + 1))] = 100 * below / count
+    return list(points.items())
 
 
-def _over_time(result: Result) -> list[tuple[float, float]]:
-    if not result.timeline:
-        return []
-    began = min(result.timeline)
-    length = max(result.timeline) - began + 1
-    step = max(1, -(-length // POINTS))
+def _latency(name: str, rounds: Sequence[Result]) -> Line:
+    each = [_over_time([result]) for result in rounds]
+    return Line(name, _over_time(rounds), parts=each if len(each) > 1 else [])
+
+
+def _over_time(rounds: Sequence[Result]) -> Points:
+    """The p95 of first tokens by the second of the round, of rounds that are laid over each other."""
     slots: dict[int, Tally] = {}
-    for at, second in result.timeline.items():
-        slots.setdefault((at - began) // step * step, Tally()).merge(second.tally)
+    step = max(_step(result) for result in rounds)
+    for result in rounds:
+        began = min(result.timeline, default=0)
+        for at, second in result.timeline.items():
+            slots.setdefault((at - began) // step * step, Tally()).merge(second.tally)
     return [
         (at, tally.histograms[TTFT].quantile(0.95)) for at, tally in sorted(slots.items()) if TTFT in tally.histograms
     ]
+
+
+def _load(result: Result) -> list[Line]:
+    """Users and ended streams by the second."""
+    began, step = min(result.timeline, default=0), _step(result)
+    slots: dict[int, list[Second]] = {}
+    for at, second in result.timeline.items():
+        slots.setdefault((at - began) // step * step, []).append(second)
+    found = sorted(slots.items())
+    users = [(float(at), float(max(each.users for each in seconds))) for at, seconds in found]
+    ended = [(float(at), sum(each.tally.streams for each in seconds) / step) for at, seconds in found]
+    lost = [(at, sum(e.tally.streams - e.tally.complete for e in seconds) / step) for at, seconds in found]
+    lines = [Line("users", users), Line("streams that ended, a second", ended)]
+    return [*lines, Line("lost ones, a second", lost)] if any(number for _, number in lost) else lines
+
+
+def _step(result: Result) -> int:
+    """The seconds of a point."""
+    length = max(result.timeline, default=0) - min(result.timeline, default=0) + 1
+    return max(1, -(-length // POINTS))
 
 
 def _knee(candidate: Sequence[Result]) -> str:
