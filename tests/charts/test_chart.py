@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from charts import values_docs
+from releases.targets import TAG
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "dormouse"
@@ -198,6 +199,16 @@ def test_the_edge_takes_calls_from_whom_the_values_name(render: Render) -> None:
     assert callers(render(*TRIAL), "edge") == {("*", 8080), ("monitoring", 9464)}
     assert callers(render(*PRODUCTION), "edge") == {("ingress-nginx", 8080), ("monitoring", 9464)}
     assert ("10.2.0.0/16", 8080) in callers(render(*AIR_GAPPED), "edge")
+
+
+def test_the_databases_of_a_trial_know_the_edge_that_a_release_tries(render: Render) -> None:
+    for database in ("postgres", "redis"):
+        (policy,) = [p for p in of_kind(render(*TRIAL), "NetworkPolicy") if p["metadata"]["name"] == f"dm-{database}"]
+        components = [
+            peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+            for peer in policy["spec"]["ingress"][0]["from"]
+        ]
+        assert {"edge", f"edge-{TAG}"} <= set(components)
 
 
 def test_the_jobs_with_an_account_reach_the_api_server_and_nothing_else(render: Render) -> None:
