@@ -105,6 +105,15 @@ def test_activities_are_comments_and_open_nothing() -> None:
     assert not waiting.has_content
 
 
+def test_the_start_of_a_function_opens_the_stream_at_once() -> None:
+    waking = encoder()
+    events = log(started(), pb.Activity(kind=pb.ACTIVITY_KIND_WAKING, subject="agent_fn"))
+    assert waking.encode(events) == b": waking agent_fn\n\n"
+    assert waking.must_open
+    failed = pb.RunFailed(reason=ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE, message="It is away.", retryable=True)
+    assert b"It is away." in waking.encode(log(failed))
+
+
 def test_a_run_that_fails_before_its_first_word_chooses_the_status() -> None:
     failed = pb.RunFailed(reason=ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE, message="It is away.", retryable=True)
     with pytest.raises(ApiError) as caught:

@@ -125,6 +125,8 @@ class ChunkEncoder:
         elif kind == "message_replaced":
             self._replace(event.message_replaced, out)
         elif kind == "activity":
+            # A start takes long enough that the client had better see it than have its failure as a status.
+            self.must_open |= event.activity.kind == ActivityKind.ACTIVITY_KIND_WAKING
             out.append(_comment(event.activity))
         elif kind == "run_finished":
             self._finish(event, out)

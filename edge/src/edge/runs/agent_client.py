@@ -24,7 +24,7 @@ EXECUTE_TIMEOUT_S = 590.0
 
 AUDIENCE = "agent_fn"
 
-WAKING_AFTER_S = 0.1
+WAKING_AFTER_S = 0.2
 """A function that is there says at once that it has taken a call; one that has not by now is being started."""
 
 TOOLS_METADATA = "x-dormouse-tools"
