@@ -123,7 +123,7 @@ class Platform(_Part):
     region: Name
     namespace: Name
     host: Annotated[str, Meta(min_length=1, description="Public name of the API.")]
-    networks: Annotated[list[str], Meta(min_length=1, description="Where database and cache are, as CIDR.")]
+    networks: Annotated[list[str], Meta(min_length=1, description="Where database, cache and pods are, as CIDR.")]
     cluster: Cluster
     tls: Tls
     postgres: Postgres

@@ -34,7 +34,12 @@ def values(platform: Platform) -> dict[str, Any]:
         },
         "redis": {"existingSecret": REDIS, "cidrs": list(platform.networks), "port": platform.redis.port},
         "files": {"place": platform.documents.url, "env": platform.documents.environment},
-        "edge": {"serviceAccountAnnotations": platform.identities["edge"].annotations},
+        "edge": {
+            "serviceAccountAnnotations": platform.identities["edge"].annotations,
+            # The gateway's pods are in these networks, and policies let nobody else call the edge: what it says of a
+            # client's address is the truth. Without it all clients would share one address and its limits.
+            "trustedProxies": list(platform.networks),
+        },
         "ollama": {"nodeSelector": gpu.node_selector, "tolerations": gpu.tolerations},
         "gateway": {
             "enabled": True,

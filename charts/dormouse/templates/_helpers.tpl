@@ -13,8 +13,16 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
-{{- define "dormouse.labels" -}}
+{{/* A pod's: nothing that a new version of the chart or of the images would change. */}}
+{{- define "dormouse.podLabels" -}}
 {{ include "dormouse.selector" . }}
+{{- with omit .root.Values.pods.labels "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "dormouse.labels" -}}
+{{ include "dormouse.podLabels" . }}
 app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: dormouse
@@ -36,6 +44,44 @@ runAsUser: 65532
 runAsGroup: 65532
 capabilities: {drop: [ALL]}
 seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* A pod's annotations, the chart's own last: (dict "root" $ "own" dict) */}}
+{{- define "dormouse.podAnnotations" -}}
+{{- with mergeOverwrite (deepCopy .root.Values.pods.annotations) (.own | default dict) }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Where a pod goes, and before whom: its component's own words, else those for all. (dict "root" $ "values" dict) */}}
+{{- define "dormouse.placement" -}}
+{{- $own := .values | default dict }}
+{{- $all := .root.Values.pods }}
+{{- with $own.priorityClass | default $all.priorityClass }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $own.nodeSelector | default $all.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with concat ($own.tolerations | default list) $all.tolerations | uniq }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/*
+A job, which cannot be changed: its name follows what it does, so that whatever changes in it makes another one.
+(dict "root" $ "component" "preload" "name" "dm-preload" "annotations" dict "spec" text)
+*/}}
+{{- define "dormouse.job" -}}
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ .name }}-{{ .spec | sha256sum | trunc 8 }}
+  labels: {{- include "dormouse.labels" . | nindent 4 }}
+  {{- with .annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec: {{- .spec | nindent 2 }}
 {{- end }}
 
 {{- define "dormouse.pullSecrets" -}}
@@ -108,8 +154,19 @@ dns:///{{ include "dormouse.fullname" .root }}-{{ .name }}.{{ .root.Release.Name
 {{- end }}
 {{- end }}
 
-{{/* Variables of a map, sorted by name. */}}
+{{/* The chart's variables (a text of a YAML list) and those of a value: (dict "chart" text "own" dict "where" "edge.env") */}}
 {{- define "dormouse.env" -}}
+{{- $where := .where }}
+{{- $own := .own }}
+{{- range .chart | fromYamlArray }}
+{{- if hasKey $own .name }}{{ fail (printf "%s: %s is the chart's to set" $where .name) }}{{ end }}
+{{- end }}
+{{- .chart }}
+{{- include "dormouse.variables" $own }}
+{{- end }}
+
+{{/* Variables of a map, sorted by name. */}}
+{{- define "dormouse.variables" -}}
 {{- range $name, $value := . }}
 - name: {{ $name }}
   value: {{ $value | toString | quote }}

@@ -24,6 +24,7 @@ containers:
     volumeMounts: [{name: scratch, mountPath: /tmp}]
 volumes:
   - {name: scratch, emptyDir: {medium: Memory}}
+{{- include "dormouse.placement" (dict "root" .root) | nindent 0 }}
 {{- end }}
 
 {{/* The account that may read and write one Secret. */}}
