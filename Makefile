@@ -16,7 +16,7 @@ SANDBOX_SOURCES := $(addprefix tool_fn/src/tool_fn/sandbox/,component.py engine.
 # What ships, and what runs it here.
 SOURCES := $(foreach part,edge agent_fn tool_fn embed_fn migrations devstack libs/runtime,$(part)/src)
 
-.PHONY: help up down status logs test check lint format types security audit proto proto-check proto-release lock sandbox bench retrieval-eval attacks transcripts images charts chart-docs tf-check tf-scan env-values env-addons env-install cost loadtest release capacity clean
+.PHONY: help up down status logs test check lint format types security audit proto proto-check proto-release lock sandbox bench retrieval-eval attacks transcripts images charts chart-docs tf-check tf-scan env-values env-addons env-install cost loadtest release release-back capacity clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,12 +104,16 @@ capacity: $(VENV)/dev.stamp ## Write what so many users need to docs/capacity.md
 
 # The helm that the checks install, where the machine has none.
 HELM ?= $(shell command -v helm || echo $(VENV)/tools/helm)
-BUDGET ?= staging
+BUDGET ?= $(or $(filter staging prod,$(ENV)),staging)
 release: $(VENV)/dev.stamp ## Roll out TAG behind the gate (NAMESPACE=… RELEASE=dormouse TAG=… BUDGET=staging VALUES=file ARGS=…)
 	@test -n "$(NAMESPACE)" && test -n "$(TAG)" || { echo "make release NAMESPACE=… TAG=…" >&2; exit 2; }
 	@test -x "$(HELM)" || charts/install_tools.sh $(VENV)/tools
 	@$(BIN)/python -m releases --namespace "$(NAMESPACE)" --release "$(or $(RELEASE),dormouse)" --helm "$(HELM)" \
 		--budget "$(BUDGET)" $(ARGS) -- $(if $(VALUES),--values "$(VALUES)") --set "image.tag=$(TAG)"
+
+release-back: $(VENV)/dev.stamp ## Take back what a release that was broken off has left (NAMESPACE=… RELEASE=dormouse)
+	@test -n "$(NAMESPACE)" || { echo "make release-back NAMESPACE=…" >&2; exit 2; }
+	@$(BIN)/python -m releases --namespace "$(NAMESPACE)" --release "$(or $(RELEASE),dormouse)" --back
 
 # The weights lie in a folder of their own, without the package's dependencies; nothing imports from there.
 $(VENV)/retrieval-eval.stamp: requirements/retrieval-eval.txt $(VENV)/dev.stamp

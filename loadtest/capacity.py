@@ -23,8 +23,10 @@ LEFT_OUT = """
 - **Tools and documents.** An agent with tools makes two to four model calls for an answer; count its tokens, not
   its answers. Searches and ingestion are in [performance](performance.md).
 - **Postgres, traffic, control plane**: [what an environment costs](cost.md).
-- **The GPU** is by far the most of it, and its figure is assumed, not measured: a simulated GPU stands in wherever
-  this repository measures. Put your own in before anything hangs on it.
+- **The GPU** is by far the most of it, and its figures are assumed, not measured: a simulated GPU stands in wherever
+  this repository measures. An L4 reads the 5 GB of such a model 60 times a second, which bounds one stream; eight at
+  once get 25 tokens/s each. A larger GPU, a smaller model or an engine that batches more of them change the bill by a
+  factor of ten. Measure yours (`breakpoint` against your own GPU) before anything hangs on it.
 - **Waiting.** Utilisation leaves room for chance, not for a morning on which everybody comes at nine; `burst` and
   `breakpoint` of the [load tests](guides/load-tests.md) tell what happens then.
 """
@@ -67,16 +69,21 @@ def need(users: int, model: Mapping[str, Any], prices: Mapping[str, Any]) -> Nee
             "memory": streams * measured["kib_per_waiting_stream"][part] / 1024 / room,
             "streams of a pod": streams / assumed["streams_of_a_pod"][part],
         }
+        wants["may lose one"] = 2 if part == "edge" else 0
         bound_by[part] = max(wants, key=lambda each: wants[each])
-        replicas[part] = max(2 if part == "edge" else 1, math.ceil(max(wants.values())))
+        replicas[part] = max(1, math.ceil(max(wants.values())))
     redis_gib = tokens * assumed["log_bytes_per_token"] * assumed["log_hours"] * 3600 / 2**30
     memory_gib = sum(replicas[part] * assumed["mib_of_a_pod"][part] for part in PARTS) / 1024
     general = nodes["general"]
     by_cpu = (cores["edge"] + cores["agent_fn"]) / (general["vcpu"] * general["usable"])
     by_memory = memory_gib / (general["gib"] * general["usable"])
     general_nodes = max(2, math.ceil(max(by_cpu, by_memory)))
-    gpus = tokens / (assumed["gpu_tokens_per_s"] * assumed["gpu_utilisation"])
-    gpu_nodes = max(1, math.ceil(gpus / nodes["gpu"]["gpus"]))
+    gpus = {
+        "tokens": round(tokens / (assumed["gpu_tokens_per_s"] * assumed["gpu_utilisation"]), 6),
+        "streams at once": round(streams / (assumed["gpu_streams"] * assumed["gpu_utilisation"]), 6),
+    }
+    bound_by["GPU"] = max(gpus, key=lambda each: gpus[each])
+    gpu_nodes = max(1, math.ceil(max(gpus.values()) / nodes["gpu"]["gpus"]))
     hourly = prices["hourly"]["instances"]
     base = 2 * hourly[general["type"]]
     busy = general_nodes * hourly[general["type"]] + gpu_nodes * hourly[nodes["gpu"]["type"]]
@@ -105,7 +112,10 @@ def page(model: Mapping[str, Any], prices: Mapping[str, Any], users: Sequence[in
         ("cores of Redis", [f"{n.cores['redis']:,.2f}" for n in needs]),
         ("memory of Redis, for an hour of logs", [f"{n.redis_gib:,.1f} GiB" for n in needs]),
         (f"general nodes ({model['nodes']['general']['type']})", [f"{n.general_nodes:,}" for n in needs]),
-        (f"GPU nodes ({model['nodes']['gpu']['type']})", [f"{n.gpu_nodes:,}" for n in needs]),
+        (
+            f"GPU nodes ({model['nodes']['gpu']['type']}; what bounds them)",
+            [f"{n.gpu_nodes:,} ({n.bound_by['GPU']})" for n in needs],
+        ),
         ("nodes, all month at this load", [f"{n.dollars_busy:,.0f} $" for n in needs]),
         (
             f"nodes, {assumed['busy_share']:.0%} of the month, asleep otherwise",
@@ -118,7 +128,8 @@ def page(model: Mapping[str, Any], prices: Mapping[str, Any], users: Sequence[in
         "",
         "Made by `make capacity` from [what was measured and assumed](../loadtest/capacity_model.yaml) and",
         "[list prices](../terraform/cost/prices.yaml). Edit those, not this page.",
-        "`python -m loadtest.capacity --users 5000` answers for another number, `--gpu-tokens-per-s` for another GPU.",
+        "`python -m loadtest.capacity --users 5000` answers for another number, `--gpu-tokens-per-s` and",
+        "`--gpu-streams` for another GPU.",
         "",
         "| users who are there | " + " | ".join(f"{n.users:,}" for n in needs) + " |",
         "|---|" + "---:|" * len(needs),
@@ -150,10 +161,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest.capacity", description=__doc__)
     parser.add_argument("--users", type=int, nargs="+", default=list(USERS))
     parser.add_argument("--gpu-tokens-per-s", type=float, help="of a whole GPU, with batching")
+    parser.add_argument("--gpu-streams", type=float, help="at once on a GPU")
     parser.add_argument("--active-share", type=float, help="of the users that are there")
     arguments = parser.parse_args()
     model = yaml.safe_load(MODEL.read_text())
-    for name in ("gpu_tokens_per_s", "active_share"):
+    for name in ("gpu_tokens_per_s", "gpu_streams", "active_share"):
         if (value := getattr(arguments, name)) is not None:
             model["assumed"][name] = value
     sys.stdout.write(page(model, yaml.safe_load(PRICES.read_text()), arguments.users))

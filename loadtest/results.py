@@ -44,6 +44,9 @@ class Tally:
     tokens: int = 0
     wakings: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    """By kind."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """What the first of each kind has said."""
     histograms: dict[str, Histogram] = field(default_factory=dict)
 
     def add(self, stream: Stream) -> None:
@@ -52,6 +55,7 @@ class Tally:
         self.wakings += stream.wakings
         if stream.error:
             self.errors[stream.error] += 1
+            self.examples.setdefault(stream.error, stream.detail)
             return
         self.complete += 1
         self.tokens += stream.tokens
@@ -76,6 +80,7 @@ class Tally:
         self.tokens += other.tokens
         self.wakings += other.wakings
         self.errors.update(other.errors)
+        self.examples = {**other.examples, **self.examples}
         for name, histogram in other.histograms.items():
             self.histograms.setdefault(name, Histogram()).merge(histogram)
 
@@ -87,6 +92,7 @@ class Tally:
             "tokens": self.tokens,
             "wakings": self.wakings,
             "errors": dict(self.errors),
+            "examples": self.examples,
             "histograms": {name: histogram.to_json() for name, histogram in self.histograms.items()},
         }
 
@@ -95,7 +101,7 @@ class Tally:
         """The other direction of `to_json`."""
         histograms = {name: Histogram.from_json(each) for name, each in data["histograms"].items()}
         numbers = (data["streams"], data["complete"], data["tokens"], data["wakings"])
-        return cls(*numbers, Counter(data["errors"]), histograms)
+        return cls(*numbers, Counter(data["errors"]), dict(data.get("examples", {})), histograms)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,8 @@ from loadtest.traffic.settings import STOP_S, Settings
 LOCUSTFILE = Path(__file__).parent / "traffic" / "locustfile.py"
 PROFILES = ("smoke", "steady", "burst", "cold", "soak", "breakpoint")
 SCENARIOS = ("chat", "agent", "rag", "upload", "mixed")
+WORKERS_S = 600
+"""So long a master waits for its workers: a node may have to come first."""
 SLACK_S = 120.0
 """So much longer than its profile a run may take."""
 LENGTHS_S = {"smoke": 60, "steady": 600, "burst": 360, "cold": 750, "soak": 4 * 3600, "breakpoint": 720}
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=0.0, help="length of the run (the profile's own)")
     parser.add_argument("--think", type=float, default=default.think_s, metavar="S", help="rest between streams (0.2)")
     parser.add_argument("--model", default="", help="of plain chats (the agent chat)")
+    parser.add_argument("--max-tokens", type=int, default=0, help="of plain chats (no limit)")
     parser.add_argument("--timeout", type=float, default=default.timeout_s, metavar="S", help="of silence (120)")
     parser.add_argument("--same-text", action="store_true", help="every plain chat has to bring the same text")
     parser.add_argument("--release", default="", help="what is tested, for the reports")
@@ -69,6 +72,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
         seconds=arguments.seconds,
         think_s=arguments.think,
         model=arguments.model,
+        max_tokens=arguments.max_tokens,
         timeout_s=arguments.timeout,
         out=str(arguments.out.absolute()),
         watch=",".join(watch),
@@ -94,7 +98,7 @@ def run(
         command += ["--headless", *(["--only-summary"] if quiet else [])]
         Path(settings.out).unlink(missing_ok=True)
     if workers:
-        command += ["--master", "--expect-workers", str(workers)]
+        command += ["--master", "--expect-workers", str(workers), "--expect-workers-max-wait", str(WORKERS_S)]
     elif processes > 1:
         command += ["--processes", str(processes)]
     root = str(Path(__file__).parent.parent)
@@ -133,7 +137,7 @@ def summary(result: Result) -> str:
             f"{ttft.quantile(0.5) if ttft else 0:>8.1f} ms{ttft.quantile(0.95) if ttft else 0:>8.1f}"
             f"{gap.quantile(0.99) if gap else 0:>9.1f}{tally.tokens:>9}{tally.wakings:>7}"
         )
-        lines += [f"  {count} of kind {kind}" for kind, count in tally.errors.most_common()]
+        lines += [f"  {count} {kind}: {tally.examples.get(kind, '')}" for kind, count in tally.errors.most_common()]
     return "\n".join(lines)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loadtest import run as runs
-from loadtest.gate.budget import Budget
+from loadtest.gate.budget import OF_PROCESSES, Budget, BudgetError
 from loadtest.gate.command import EXIT, budget_named, write
 from loadtest.gate.judge import Judgement, Verdict, judge
 from loadtest.gate.report import markdown
@@ -48,6 +48,16 @@ def trial(budget: Budget, play: Play, *, baseline: bool = True) -> Trial:
             return Trial(judgement, sides["candidate"], sides.get("baseline", []))
 
 
+def want_watched(budget: Budget, profile: str, watched: Collection[str]) -> None:
+    """Raises BudgetError when the budget asks for processes that nobody will look at: it could never be met."""
+    asked = {check.of for check in budget.for_profile(profile) if check.figure in OF_PROCESSES}
+    if missing := sorted(asked - set(watched)):
+        raise BudgetError(
+            f"the budget {budget.environment} has limits for {' and '.join(missing)} in the profile {profile}, whose"
+            f" metrics have to be watched: --watch {missing[0]}=http://…/metrics (or --home, on one machine)"
+        )
+
+
 def looks_at(first: int, last: int) -> list[int]:
     """After which rounds the figures are looked at: seldom once there are many, for every look costs confidence."""
     looks = [first]
@@ -70,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """0 passed, 1 refused, 3 not decided within the budget's rounds."""
     budget = budget_named(arguments.budget)
+    want_watched(budget, arguments.profile, runs.settings_of(arguments).watched)
     hosts = {"candidate": arguments.host, "baseline": arguments.baseline_host}
     settings = replace(runs.settings_of(arguments), session=secrets.token_hex(8))
 

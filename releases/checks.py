@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -53,8 +52,3 @@ def asked(prometheus: str, limits: Mapping[str, float]) -> str:
             if float(each["value"][1]) > limit:
                 return f"{query} is {each['value'][1]}, above {limit}"
     return ""
-
-
-def settle(seconds: float = SETTLE_S) -> None:
-    """Let figures gather."""
-    time.sleep(seconds)

@@ -28,10 +28,25 @@ class Outcome:
     """What could not be taken back, in words."""
 
 
+class RefusedError(Exception):
+    """A check failed; the message says which."""
+
+
+class Interrupted(BaseException):
+    """Ctrl-C, or a signal that ends processes; the message names it."""
+
+
+class TakenOverError(Exception):
+    """Another release has taken this one for dead and goes on in its place: nothing here may be touched any more."""
+
+
 def release(
     targets: Sequence[Target], *, gate: Gate, check: CheckStep, say: Say, steps: Sequence[int] = STEPS
 ) -> Outcome:
-    """Roll all targets together. Whatever happens, also Ctrl-C, they are released or as they were before."""
+    """Roll all targets together, functions first. Whatever happens, also Ctrl-C, they are released or as they were.
+
+    Raises TakenOverError.
+    """
     begun: list[Target] = []
     try:
         for target in targets:
@@ -47,26 +62,35 @@ def release(
                 target.shift(percent)
             if reason := check(percent):
                 raise RefusedError(f"at {percent} %: {reason}")
-        for target in targets:
+        # The edge first: its candidate calls the functions' tags, which go when those have finished.
+        for target in reversed(targets):
             say(f"finishing {target.name}")
             target.finish()
         if reason := check(100):
             raise RefusedError(f"when it had finished: {reason}")
-    except (RefusedError, ClusterError) as error:
-        return Outcome(False, str(error), _back(begun, say))
+    except (RefusedError, ClusterError, Interrupted) as error:
+        say(f"not released: {error}")
+        return Outcome(False, str(error), take_back(begun, say))
+    except TakenOverError:
+        raise
     except BaseException:
-        _back(begun, say)
+        take_back(begun, say)
         raise
     return Outcome(True)
 
 
-class RefusedError(Exception):
-    """A check failed; the message says which."""
+def take_back(begun: Sequence[Target], say: Say) -> list[str]:
+    """Everything as it was: first the traffic, which takes seconds. What fails does not keep the rest from going back.
 
-
-def _back(begun: Sequence[Target], say: Say) -> list[str]:
-    """Everything as it was. What fails does not keep the rest from going back."""
+    Returns what could not be taken back, in words.
+    """
     left = []
+    for target in reversed(begun):
+        say(f"no traffic for the new {target.name}")
+        try:
+            target.unload()
+        except ClusterError as error:
+            left.append(f"{target.name}: {error}")
     for target in reversed(begun):
         say(f"taking back {target.name}")
         try:

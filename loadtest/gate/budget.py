@@ -66,6 +66,12 @@ class Budget:
     """The fewest rounds that can decide what is relative."""
     most_rounds: int
     checks: tuple[Check, ...]
+    users: int = 10
+    """So many make the streams that its shares ask for, in `most_rounds` at least."""
+    seconds: float = 0.0
+    """Of a round; 0: the profile's own."""
+    max_tokens: int = 0
+    """Of plain chats; 0: no limit."""
 
     def for_profile(self, profile: str) -> tuple[Check, ...]:
         """The checks that are meant for it."""
@@ -86,14 +92,16 @@ def read_budget(path: Path) -> Budget:
 
 def _budget(data: Any, environment: str) -> Budget:
     top = _mapping(
-        data, "the file", {"confidence", "rounds", "most_rounds", "relative", "scenarios", "processes", KNEE}
+        data,
+        "the file",
+        {"confidence", "rounds", "most_rounds", "load", "relative", "scenarios", "processes", KNEE},
     )
-    usual = _limit(top.get("relative", {"at_most": 1.1, "surely_below": 1.3}), "relative")
+    usual_ratio = _limit(top.get("relative", {"at_most": 1.1, "surely_below": 1.3}), "relative")
     checks: list[Check] = []
     for section, known in (("scenarios", OF_SCENARIOS), ("processes", OF_PROCESSES)):
         for name, figures in _mapping(top.get(section, {}), section).items():
             for figure, limits in _mapping(figures, f"{section}.{name}", known).items():
-                checks.append(_check(name, figure, limits, f"{section}.{name}.{figure}", usual))
+                checks.append(_check(name, figure, limits, f"{section}.{name}.{figure}", usual_ratio))
     if KNEE in top:
         least = _number(top[KNEE], KNEE)
         # More users are better, so what is bounded is one over them.
@@ -105,7 +113,12 @@ def _budget(data: Any, environment: str) -> Budget:
     most = int(_number(top.get("most_rounds", max(10, rounds)), "most_rounds"))
     if not 2 <= rounds <= most:
         raise BudgetError(f"rounds wants 2 at least and most_rounds no less than that, not {rounds} and {most}")
-    return Budget(environment, confidence, rounds, most, tuple(checks))
+    load = _mapping(top.get("load", {}), "load", {"users", "seconds", "max_tokens"})
+    played = {name: _number(value, f"load.{name}") for name, value in load.items()}
+    users, seconds, tokens = (
+        played.get(name, usual) for name, usual in (("users", 10), ("seconds", 0.0), ("max_tokens", 0))
+    )
+    return Budget(environment, confidence, rounds, most, tuple(checks), int(users), seconds, int(tokens))
 
 
 def _check(name: str, figure: str, limits: Any, place: str, usual: Limit) -> Check:

@@ -86,7 +86,12 @@ def _absolute(check: Check, limit: Limit, budget: Budget, rounds: Sequence[Resul
         if not streams:
             return found(Verdict.REFUSED, None, "not a single stream was played")
         interval = statistics.share(streams - complete, streams, budget.confidence)
-        return found(_compare(interval, limit), interval, f"{streams - complete} of {streams} streams")
+        note = f"{streams - complete} of {streams} streams"
+        verdict = _compare(interval, limit)
+        if verdict is Verdict.UNDECIDED and streams == complete and limit.surely_below is not None:
+            enough = math.ceil(math.log(1 - budget.confidence) / math.log(1 - limit.surely_below))
+            note += f"; {enough} would decide"
+        return found(verdict, interval, note)
     if check.figure == "rss_bytes_per_stream":
         pieces = max(1, math.ceil(figures.SEGMENTS / len(rounds)))
         slopes = [value for each in rounds for value in figures.growth(each, check.of, pieces)]

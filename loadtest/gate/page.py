@@ -39,6 +39,7 @@ def page(judgement: Judgement, candidate: Sequence[Result], baseline: Sequence[R
         f"<p>{html.escape(judgement.candidate or 'candidate')} · environment {html.escape(judgement.environment)} · "
         f"profile {html.escape(judgement.profile)} · {judgement.rounds} rounds</p>",
         _table(judgement),
+        *(_lost(name, side) for name, side in sides),
         "<h2>Latency over time</h2><p>Of all rounds together; thin: of each.</p>",
         plot([_latency(name, side) for name, side in sides], x="seconds", y="first token p95, ms"),
         "<h2>Load over time</h2>",
@@ -70,6 +71,22 @@ def _table(judgement: Judgement) -> str:
         for row in rows(judgement)
     )
     return f"<table><tr>{head}{body}</table>"
+
+
+def _lost(name: str, rounds: Sequence[Result]) -> str:
+    """What was lost, by kind, each with what the first one has said; nothing where nothing was."""
+    found: dict[str, Tally] = {}
+    for result in rounds:
+        for scenario, tally in result.scenarios.items():
+            found.setdefault(scenario, Tally()).merge(tally)
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td>{html.escape(cell)}" for cell in (scenario, str(count), kind, tally.examples.get(kind, "")))
+        for scenario, tally in sorted(found.items())
+        for kind, count in tally.errors.most_common()
+    )
+    heads = "<tr><th>scenario<th>streams<th>kind<th>the first one said"
+    return f"<h2>Lost by the {name}</h2><table>{heads}{body}</table>" if body else ""
 
 
 def _merged(results: Iterable[Result], figure: str) -> Histogram:

@@ -91,7 +91,8 @@ def _report(environment: Environment, scenario: str, stream: Stream) -> None:
             context={},
         )
 
-    failure = RuntimeError(f"{stream.error}: {stream.detail}") if stream.error else None
+    # Only the kind: Locust counts failures by their whole text.
+    failure = RuntimeError(stream.error) if stream.error else None
     fire("stream", stream.whole_ms, failure)
     if failure is not None:
         return

@@ -25,6 +25,8 @@ class Settings:
     """The pause of a user between two streams."""
     model: str = ""
     """Of plain chats; empty: the agent `chat`."""
+    max_tokens: int = 0
+    """Of plain chats; 0: no limit."""
     timeout_s: float = 120.0
     """Silence after which a stream counts as lost."""
     out: str = ""

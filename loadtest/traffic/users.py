@@ -78,12 +78,14 @@ class ChatUser(StreamingUser):
 
     def play(self) -> Stream:
         """Ask for a few sentences."""
-        body = {
+        body: dict[str, Any] = {
             "model": SETTINGS.model or "chat",
             "messages": [{"role": "user", "content": CHAT}],
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if SETTINGS.max_tokens:
+            body["max_tokens"] = SETTINGS.max_tokens
         check = SAME_TEXT if SETTINGS.same_text else says_something
         return follow(lambda: self.connection.events("POST", "/v1/chat/completions", _json(body)), read_chat, check)
 

@@ -17,7 +17,7 @@ from loadtest.gate.page import page
 from loadtest.gate.report import as_json, markdown
 from loadtest.histogram import Histogram
 from loadtest.results import Reading, Result, Second, Stream, Tally
-from loadtest.trial import Trial, trial
+from loadtest.trial import Trial, looks_at, trial, want_watched
 
 BUDGET = """
 confidence: 0.99
@@ -187,9 +187,29 @@ def test_bounds_agree_with_published_tables() -> None:
     assert math.isinf(statistics.mean([1.0], 0.9).high)
 
 
+def test_a_budget_for_processes_that_nobody_watches_is_refused_before_anything_is_played() -> None:
+    want_watched(budget_named("staging"), "smoke", ["edge"])
+    with pytest.raises(BudgetError, match="limits for agent_fn in the profile soak"):
+        want_watched(budget_named("staging"), "soak", ["edge"])
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in BUDGETS.glob("*.yaml")))
 def test_our_budgets_can_be_read(name: str) -> None:
     assert budget_named(name).environment == name
+
+
+@pytest.mark.parametrize("name", ["staging", "prod"])
+def test_what_our_budgets_ask_for_can_be_played(name: str) -> None:
+    budget = budget_named(name)
+    looks = looks_at(budget.rounds, budget.most_rounds)
+    error = (1 - budget.confidence) / len(looks)
+    # How long a stream takes of a model that writes 30 tokens a second, rest included, and the share of the users.
+    lengths = {"chat": (2.4, 0.5), "agent": (10.2, 0.2), "rag": (8.2, 0.2), "upload": (5.2, 0.1)}
+    for check in budget.checks:
+        if check.figure == "lost" and check.absolute is not None and check.absolute.surely_below is not None:
+            length, share = lengths[check.of]
+            streams = budget.most_rounds * budget.seconds / length * budget.users * share
+            assert streams > math.log(error) / math.log(1 - check.absolute.surely_below), check
 
 
 @pytest.mark.parametrize(
