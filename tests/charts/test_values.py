@@ -17,6 +17,7 @@ from tests.charts.rendering import (
     named,
     of_kind,
     pods,
+    template,
     variables,
 )
 
@@ -117,6 +118,19 @@ def test_long_tools_end_before_they_are_killed_and_runs_are_handed_on_in_time(re
     assert environment("dm-agent-fn")["DORMOUSE_EXECUTE_BUDGET_S"] == "240"
     short = environment("dm-agent-fn", "--set", "functions.agent.timeoutSeconds=120")
     assert short["DORMOUSE_EXECUTE_BUDGET_S"] == "48"
+
+
+def test_tags_and_names_are_what_was_meant(helm: str, render: Render, tmp_path: Path) -> None:
+    for number, (tag, meant) in enumerate((("20261120", "20261120"), ("0.1.0", "0.1.0"), ('"12e4"', "12e4"))):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(f"image: {{tag: {tag}}}")
+        edge = named(render(*EXTERNAL, "--values", str(file)), "Deployment", "dm-edge")
+        assert edge["spec"]["template"]["spec"]["containers"][0]["image"] == f"dormouse-edge:{meant}"
+        assert edge["metadata"]["labels"]["app.kubernetes.io/version"] == meant
+    longest = render(*EXTERNAL, "--set", f"nameOverride={'a' * 38},loadtest.enabled=true")
+    assert max(len(document["metadata"]["name"]) for document in longest) <= 63
+    done = template(helm, *EXTERNAL, "--set", f"nameOverride={'a' * 39}")
+    assert "may have 38 characters" in done.stderr
 
 
 def test_what_terraform_hands_over_renders(render: Render, tmp_path: Path) -> None:

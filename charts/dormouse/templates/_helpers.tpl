@@ -2,7 +2,8 @@
 
 {{- define "dormouse.fullname" -}}
 {{- $name := .Values.nameOverride | default .Release.Name -}}
-{{- if gt (len $name) 40 }}{{ fail "the release's name may have 40 characters; nameOverride can shorten it" }}{{ end -}}
+{{- /* The longest name made of it is a load test's job, which may have 63. */}}
+{{- if gt (len $name) 38 }}{{ fail "the release's name may have 38 characters; nameOverride can shorten it" }}{{ end -}}
 {{- $name -}}
 {{- end }}
 
@@ -23,7 +24,7 @@ app.kubernetes.io/component: {{ .component }}
 
 {{- define "dormouse.labels" -}}
 {{ include "dormouse.podLabels" . }}
-app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ include "dormouse.tag" .root | trunc 63 | trimSuffix "-" | trimSuffix "." | trimSuffix "_" | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: dormouse
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
@@ -32,7 +33,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{/* (dict "root" $ "part" "agent-fn") */}}
 {{- define "dormouse.image" -}}
 {{- with .root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
-dormouse-{{ .part }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
+dormouse-{{ .part }}:{{ include "dormouse.tag" .root }}
+{{- end }}
+
+{{/* A file's number is a float to Helm: 20261120 would become 2.026112e+07. */}}
+{{- define "dormouse.tag" -}}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
+{{- kindIs "float64" $tag | ternary (int64 $tag) $tag -}}
 {{- end }}
 
 {{/* The "restricted" pod security standard; the image's own user. */}}
