@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-import migrations
 import pytest
+
+import migrations
 
 # Those up to here came before anybody had a version to go back to.
 FIRST_KEPT = 14
