@@ -42,6 +42,8 @@ for path in (Path("/opt/code"), Path(sysconfig.get_path("purelib"))):
 missing = [n for n, m in sys.modules.items() if getattr(m, "__file__", None) and m.__file__.endswith(".py")
            and not Path(importlib.util.cache_from_source(m.__file__)).is_file()]
 want(not missing, f"no bytecode for {missing[:5]}")
+tests = [p for p in Path(sysconfig.get_path("purelib")).rglob("tests") if p.is_dir()]
+want(not tests, f"tests of packages are inside: {tests[:3]}")
 bill = json.loads(Path("/opt/code/sbom.cdx.json").read_text())
 want(len(bill["components"]) > 3, "the list of what is inside is empty")
 print(part, "ok," if not problems else "NOT ok:", len(bill["components"]), "packages inside", *problems, sep=" ")

@@ -41,6 +41,8 @@ dependencies)
   trust
   /opt/build/bin/uv pip install --quiet --no-cache --python /opt/venv/bin/python --only-binary :all: \
     --require-hashes --requirement "/requirements/$2.txt"
+  # Packages' own tests, which nobody runs here: 100 MB of tool_fn's dependencies.
+  find /opt/venv/lib -type d -name tests -prune -exec rm -r {} +
   compile /opt/venv/lib
   ;;
 code)

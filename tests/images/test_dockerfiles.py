@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PARTS: dict[str, str] = dict(re.findall(r"\[([a-z_]+)\]=([a-z_]+)", (ROOT / "images" / "build.sh").read_text()))
+SANDBOX = "--from=sandbox /src/tool_fn/sandbox/component /opt/code/tool_fn/sandbox/component"
 BASE = "docker.io/library/python:3.11-slim-bookworm"
 
 
@@ -28,6 +29,11 @@ def stages(part: str) -> list[list[tuple[str, str]]]:
     return found
 
 
+def within(source: str) -> list[Path]:
+    """The path and the folders that it is in."""
+    return [Path(source), *Path(source).parents]
+
+
 def test_every_dockerfile_is_one_that_make_images_builds() -> None:
     folders = {path.parent.name for path in ROOT.glob("*/Dockerfile")}
     assert folders == set(PARTS.values())
@@ -40,7 +46,7 @@ def test_the_base_is_an_argument_and_the_same_for_all(part: str) -> None:
     starts = [arguments for name, arguments in instructions(part) if name == "FROM"]
     assert starts[0] == "${BASE} AS build"
     assert starts[-1] == "${BASE}"
-    assert all(start == "build AS sandbox" for start in starts[1:-1])
+    assert set(starts[1:-1]) <= {"build AS sandbox", "build AS code"}
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -51,9 +57,7 @@ def test_only_its_own_lock_is_installed_with_hashes_and_from_wheels(part: str) -
     assert set(re.findall(r"install\.sh dependencies ([a-z_]+)", text)) - {"sandbox"} == {part}
     # The sandbox's compiler is in a stage that nothing but the sandbox is taken from.
     if "sandbox.txt" in text:
-        assert [arguments for name, arguments in stages(part)[-1] if "--from=sandbox" in arguments] == [
-            "--from=sandbox /opt/code /opt/code"
-        ]
+        assert [arguments for name, arguments in stages(part)[-1] if "--from=sandbox" in arguments] == [SANDBOX]
     steps = (ROOT / "images" / "install.sh").read_text()
     assert steps.count("pip install") == 3
     assert steps.count("--require-hashes") == 2  # the third installs our own code, without dependencies
@@ -65,18 +69,29 @@ def test_only_its_own_lock_is_installed_with_hashes_and_from_wheels(part: str) -
 def test_the_code_is_the_last_layer(part: str) -> None:
     last = stages(part)[-1]
     layers = [(name, arguments) for name, arguments in last if name in ("RUN", "COPY", "ADD")]
-    assert layers[-1][1] in ("--from=build /opt/code /opt/code", "--from=sandbox /opt/code /opt/code")
-    assert layers[-2] == ("COPY", "--from=build /opt/venv /opt/venv")
+    assert layers[-1][1] in ("--from=build /opt/code /opt/code", "--from=code /opt/code /opt/code")
+    dependencies = layers.index(("COPY", "--from=build /opt/venv /opt/venv"))
+    assert [arguments for _, arguments in layers[dependencies + 1 : -1]] == ([SANDBOX] if part == "tool_fn" else [])
     # What changes with every build stands behind it, or every layer would be made anew.
     names = [f"{name} {arguments}" for name, arguments in last]
     code = next(i for i, line in enumerate(names) if line.endswith("/opt/code /opt/code"))
     changing = next(i for i, line in enumerate(names) if line.startswith("ARG VERSION"))
     assert code < changing
-    # And in the first stage dependencies are installed before any code is there.
-    build = [arguments for _, arguments in stages(part)[1]]
-    dependencies = next(i for i, line in enumerate(build) if "install.sh dependencies" in line)
-    first_code = next(i for i, line in enumerate(build) if "/src/" in line)
-    assert dependencies < first_code
+    # And in the stages before it dependencies are installed before any code is there.
+    for stage in stages(part)[1:-1]:
+        steps = [arguments for _, arguments in stage]
+        installed = [i for i, line in enumerate(steps) if "install.sh dependencies" in line]
+        copied = [i for i, line in enumerate(steps) if "/src/" in line]
+        assert max(installed, default=-1) < min(copied, default=len(steps))
+
+
+def test_the_sandbox_is_made_of_its_own_files_and_outlasts_a_change_of_other_code() -> None:
+    stage = next(stage for stage in stages("tool_fn") if ("FROM", "build AS sandbox") in stage)
+    sources = [source for name, arguments in stage if name == "COPY" for source in arguments.split()[:-1]]
+    assert sources[0] == "requirements/sandbox.txt"
+    package = "tool_fn/src/tool_fn"
+    made_of = {source.removeprefix(f"{package}/sandbox/") for source in sources[1:]} - {f"{package}/__init__.py"}
+    assert made_of == {"__init__.py", "build.py", "component.py", "engine.py", "guest"}
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -132,7 +147,7 @@ def test_what_is_copied_is_there_and_sent_to_the_engine(part: str) -> None:
         for source in arguments.split()[:-1]:
             path = ROOT / source
             assert path.exists(), source
-            assert any(Path(source).match(pattern) for pattern in sent), source
+            assert any(place.match(pattern) for pattern in sent for place in within(source)), source
             assert not path.is_file() or path.suffix != ".sh" or path.stat().st_mode & stat.S_IXUSR, source
 
 
@@ -147,4 +162,4 @@ def test_nothing_is_sent_to_the_engine_that_nobody_copies() -> None:
         for source in arguments.split()[:-1]
     }
     for pattern in (line[1:] for line in lines if line.startswith("!")):
-        assert any(Path(source).match(pattern) for source in copied), pattern
+        assert any(place.match(pattern) for source in copied for place in within(source)), pattern
