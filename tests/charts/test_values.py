@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 from edge.limits.plans import load_plans
+from edge.settings import Settings
 
 from terraform.commands import contract, helm_values
 from tests.charts.rendering import (
@@ -75,6 +76,11 @@ def test_the_edge_reads_its_files_and_restarts_when_they_change(render: Render, 
     assert environment["DORMOUSE_PLANS"] == "/etc/dormouse/config/plans.yaml"
     assert "DORMOUSE_OIDC" not in environment
     assert annotations["a"] == "b"
+    every = ",".join(f"edge.config.{name}.a=1" for name in ("plans", "prices", "issuers", "safety"))
+    told = variables(named(render(*EXTERNAL, "--set", every), "Deployment", "dm-edge")["spec"]["template"])
+    files = {name for name, value in told.items() if (value or "").startswith("/etc/dormouse/config/")}
+    assert len(files) == 4
+    assert {name.removeprefix("DORMOUSE_").lower() for name in files} <= Settings.model_fields.keys()
     assert annotations["checksum/configuration"] != rendered(6)[2]["checksum/configuration"]
     assert not [d for d in of_kind(render(*EXTERNAL), "ConfigMap") if d["metadata"]["name"] == "dm-edge"]
 
