@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -92,15 +93,29 @@ def health(target: str, timeout_s: float, **_: Any) -> dict[str, Any]:
     return {"status": answer.status, "seconds": time.monotonic() - began}
 
 
-def reach(host: str, port: int, timeout_s: float, **_: Any) -> dict[str, Any]:
-    """Whether a TCP connection can be made."""
+def reach(targets: dict[str, tuple[str, int]], timeout_s: float, **_: Any) -> dict[str, Any]:
+    """Those to which a TCP connection can be made."""
     import socket
 
-    try:
-        socket.create_connection((host, port), timeout_s).close()
-        return {"reached": True}
-    except OSError:
-        return {"reached": False}
+    def is_reached(target: tuple[str, int]) -> bool:
+        try:
+            socket.create_connection(target, timeout_s).close()
+        except OSError:
+            return False
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(len(targets)) as pool:
+        found = pool.map(is_reached, [(host, port) for host, port in targets.values()])
+        return {"reached": [name for name, reached in zip(targets, found, strict=True) if reached]}
+
+
+def addresses(names: list[str], **_: Any) -> dict[str, Any]:
+    """IPv4 addresses of names, and of who was asked."""
+    import socket
+
+    lines = Path("/etc/resolv.conf").read_text().splitlines()
+    asked = next(line.split()[1] for line in lines if line.startswith("nameserver"))
+    return {"asked": asked, "addresses": {name: socket.gethostbyname(name) for name in names}}
 
 
 if __name__ == "__main__":
@@ -110,5 +125,6 @@ if __name__ == "__main__":
         "grpc_call": grpc_call,
         "health": health,
         "reach": reach,
+        "addresses": addresses,
     }
     print(json.dumps(functions[sys.argv[1]](**json.loads(sys.argv[2]))), flush=True)

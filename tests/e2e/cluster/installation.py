@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,11 @@ class Installation:
         # Answers that take their time, so that there is a middle in which something can die.
         values += ["--set-json", 'modelServer.args=["--ttft-ms=20","--token-ms=50"]', "--set", "edge.replicas=2"]
         prefix = f"{registry}/" if registry else ""
-        return cls(f"dormouse-e2e-{os.getpid()}", f"{prefix}dormouse-edge:{tag}", values)
+        namespace = f"dormouse-e2e-{os.getpid()}"
+        clients = json.dumps([{"kubernetes.io/metadata.name": f"{namespace}-client"}])
+        values += ["--set-json", f"networkPolicies.edgeClients={clients}"]
+        values += ["--set", f"networkPolicies.monitoringNamespace={namespace}-monitoring"]
+        return cls(namespace, f"{prefix}dormouse-edge:{tag}", values)
 
     def install(self) -> None:
         """As a person would, in a namespace that enforces the strictest pod security standard."""
@@ -142,33 +146,34 @@ class Installation:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
-    """Runs `client_program.py` in a pod."""
+class Pod:
+    """A pod that has Python: it runs `client_program.py`."""
 
     namespace: str
-    url: str
-    key: str
+    name: str
 
     @classmethod
-    def start(cls, installation: Installation, namespace: str) -> "Client":
+    def start(cls, namespace: str, name: str, image: str, labels: dict[str, str] | None = None) -> "Pod":
+        """One that waits to be told what to do, with the labels of whatever it stands for."""
         container = {
-            "name": "client",
-            "image": installation.image,
+            "name": name,
+            "image": image,
             "imagePullPolicy": "IfNotPresent",
             "command": ["python", "-c", "import time; time.sleep(86400)"],
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         }
-        spec = {"terminationGracePeriodSeconds": 0, "containers": [container]}
-        manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "client"}, "spec": spec}
+        spec = {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [container],
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        }
+        metadata = {"name": name, "labels": labels or {}}
+        manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
         kubectl("--namespace", namespace, "apply", "--filename", "-", stdin=json.dumps(manifest))
         kubectl(
-            "--namespace", namespace, "wait", "pod/client", "--for=condition=Ready", "--timeout=120s", timeout_s=130
+            "--namespace", namespace, "wait", f"pod/{name}", "--for=condition=Ready", "--timeout=120s", timeout_s=130
         )
-        url = f"http://{installation.release}-edge.{installation.namespace}.svc"
-        return cls(namespace, url, installation.api_key)
-
-    def kubectl(self, *arguments: str, stdin: str = "") -> str:
-        """In the client's namespace."""
-        return kubectl("--namespace", self.namespace, *arguments, stdin=stdin)
+        return cls(namespace, name)
 
     def call(self, what: str, **arguments: Any) -> dict[str, Any]:
         """One function of the program; its result."""
@@ -180,8 +185,7 @@ class Client:
     @contextmanager
     def begin(self, what: str, **arguments: Any) -> Iterator["subprocess.Popen[str]"]:
         """The same while something else happens; it prints lines, the last is the result."""
-        arguments = {"url": self.url, "key": self.key} | arguments
-        command = ["kubectl", "--namespace", self.namespace, "exec", "--stdin", "client", "--"]
+        command = ["kubectl", "--namespace", self.namespace, "exec", "--stdin", self.name, "--"]
         command += ["python", "-u", "-", what, json.dumps(arguments)]
         with tempfile.TemporaryFile("w+") as program:
             program.write(CLIENT_PROGRAM.read_text())
@@ -194,3 +198,33 @@ class Client:
             finally:
                 process.kill()
                 process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A pod of another namespace that calls the edge with a key."""
+
+    pod: Pod
+    url: str
+    key: str
+
+    @classmethod
+    def start(cls, installation: Installation, namespace: str) -> "Client":
+        url = f"http://{installation.release}-edge.{installation.namespace}.svc"
+        return cls(Pod.start(namespace, "client", installation.image), url, installation.api_key)
+
+    @property
+    def namespace(self) -> str:
+        return self.pod.namespace
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> str:
+        """In the client's namespace."""
+        return kubectl("--namespace", self.namespace, *arguments, stdin=stdin)
+
+    def call(self, what: str, **arguments: Any) -> dict[str, Any]:
+        """See `Pod.call`; the program knows address and key."""
+        return self.pod.call(what, **({"url": self.url, "key": self.key} | arguments))
+
+    def begin(self, what: str, **arguments: Any) -> AbstractContextManager["subprocess.Popen[str]"]:
+        """See `Pod.begin`."""
+        return self.pod.begin(what, **({"url": self.url, "key": self.key} | arguments))

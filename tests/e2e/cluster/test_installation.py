@@ -4,8 +4,6 @@ import json
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.cluster.conftest import Record
 from tests.e2e.cluster.installation import Client, Installation, kubectl, wait_until
 
@@ -129,28 +127,6 @@ def test_a_new_revision_of_a_function_loses_no_answer(installation: Installation
 def test_a_stranger_is_refused_by_the_function(client: Client, installation: Installation) -> None:
     target = f"dm-agent-fn.{installation.namespace}.svc.cluster.local:80"
     assert client.call("grpc_call", target=target, timeout_s=60) == {"code": "UNAUTHENTICATED"}
-
-
-def test_a_stranger_does_not_reach_pods_past_knative(installation: Installation, client: Client) -> None:
-    assert client.call("chat", model="chat", text=QUESTION)["done"]  # there is a pod now
-    (address, *_) = [pod["status"]["podIP"] for pod in installation.pods("agent-fn")]
-    closed = {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": "closed"},
-        "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": []},
-    }
-    edge = installation.pods("edge")[0]["status"]["podIP"]
-    client.kubectl("apply", "--filename", "-", stdin=json.dumps(closed))
-    time.sleep(5)
-    enforced = not client.call("reach", host=edge, port=8080, timeout_s=3)["reached"]
-    client.kubectl("delete", "networkpolicy", "closed")
-    if not enforced:
-        pytest.skip("this cluster's network plug-in does not enforce NetworkPolicies")
-    wait_until(
-        "the policy is lifted", lambda: client.call("reach", host=edge, port=8080, timeout_s=3)["reached"], timeout_s=30
-    )
-    assert not client.call("reach", host=address, port=8080, timeout_s=5)["reached"]
 
 
 def test_an_uninstallation_leaves_nothing(installation: Installation) -> None:
