@@ -76,6 +76,21 @@ def test_another_model_restarts_no_instance(render: Render) -> None:
     assert set(jobs[1].values()) - set(jobs[0].values()) == {"gemma3"}
 
 
+def test_a_model_that_is_there_is_not_fetched_again(render: Render, tmp_path: Path) -> None:
+    jobs = [job for job in of_kind(render(*PRODUCTION), "Job") if "preload" in job["metadata"]["name"]]
+    (script,) = jobs[0]["spec"]["template"]["spec"]["containers"][0]["args"]
+    program, said = tmp_path / "ollama", tmp_path / "said"
+    program.write_text(
+        f'#!/bin/sh\necho "$OLLAMA_HOST $*" >>"{said}"\n'
+        'case "$1 $OLLAMA_HOST" in "show dm-ollama-0."*) ;; show*) exit 1 ;; esac\n'
+    )
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "MODEL": "qwen3:8b"}
+    subprocess.run(["sh", "-ec", script], check=True, env=environment, timeout=10)
+    pulled = [line.split(".")[0] for line in said.read_text().splitlines() if "pull qwen3:8b" in line]
+    assert pulled == ["dm-ollama-1"]  # the first instance has it
+
+
 def test_an_instance_is_ready_once_it_has_all_models_and_stays_so(render: Render, tmp_path: Path) -> None:
     data = named(render(*EXTERNAL), "ConfigMap", "dm-ollama")["data"]
     (tmp_path / "models").write_text(data["models"])
