@@ -95,6 +95,10 @@ class Installation:
         arguments = (str(CHART), *self.values, *options, "--wait", "--timeout", f"{INSTALL_S}s")
         run(*self._helm("upgrade"), *arguments, timeout_s=INSTALL_S)
 
+    def rollback(self) -> None:
+        """To what was before the last upgrade."""
+        run(*self._helm("rollback"), "--wait", "--timeout", f"{INSTALL_S}s", timeout_s=INSTALL_S)
+
     def uninstall(self) -> None:
         run(*self._helm("uninstall"), "--wait", "--timeout", "300s", timeout_s=330)
 

@@ -124,6 +124,24 @@ def test_a_new_revision_of_a_function_loses_no_answer(installation: Installation
     assert len(result["texts"]) == 1
 
 
+def test_a_rollback_loses_no_answer_and_no_key(installation: Installation, client: Client) -> None:
+    def variables() -> set[str]:
+        (container,) = installation.get("ksvc", "dm-agent-fn")["spec"]["template"]["spec"]["containers"]
+        return {variable["name"] for variable in container["env"]}
+
+    key = installation.api_key
+    installation.upgrade("--set", "functions.agent.env.DORMOUSE_LOG_FORMAT=text")
+    assert "DORMOUSE_LOG_FORMAT" in variables()
+    with client.begin("load", seconds=40, streams=4, text=QUESTION) as process:
+        time.sleep(3)
+        installation.rollback()
+        output, errors = process.communicate(timeout=300)
+    result = json.loads(output.strip().splitlines()[-1])
+    assert result["failed"] == [], errors
+    assert "DORMOUSE_LOG_FORMAT" not in variables()
+    assert installation.api_key == key
+
+
 def test_a_stranger_is_refused_by_the_function(client: Client, installation: Installation) -> None:
     target = f"dm-agent-fn.{installation.namespace}.svc.cluster.local:80"
     assert client.call("grpc_call", target=target, timeout_s=60) == {"code": "UNAUTHENTICATED"}
