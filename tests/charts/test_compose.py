@@ -115,6 +115,12 @@ def test_one_profile_says_who_answers_as_the_model() -> None:
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
 
 
+def test_no_volume_without_a_name_is_left_behind() -> None:
+    # Those that the images make a volume of: https://hub.docker.com/r/valkey/valkey, https://hub.docker.com/_/postgres
+    assert "/data" in SERVICES["valkey"]["tmpfs"]
+    assert "/var/lib/postgresql" in mounts("postgres").values()
+
+
 def test_secrets_are_where_they_are_needed_and_nowhere_else() -> None:
     holders = {
         volume: {name for name in SERVICES if volume in mounts(name)} - {"volumes", "keys"}
