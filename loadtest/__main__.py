@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parts = {
         "run": (run.add_arguments, run.main, "play a profile"),
         "gate": (gate.add_arguments, gate.main, "judge results"),
-        "trial": (trial.add_arguments, trial.main, "play candidate and accepted release in turns, and judge"),
+        "trial": (trial.add_arguments, trial.main, "play candidate and accepted release side by side, and judge"),
         "prove": (prove.add_arguments, prove.main, "try the gate itself with builds of known quality"),
     }
     for name, (add_arguments, _, about) in parts.items():

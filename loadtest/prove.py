@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,11 +23,11 @@ from loadtest import run as runs
 from loadtest.gate.budget import Budget
 from loadtest.gate.command import budget_named, write
 from loadtest.gate.judge import Finding, Verdict
-from loadtest.results import Result
 from loadtest.traffic.settings import Settings
-from loadtest.trial import Trial, trial
+from loadtest.trial import Trial, rounds, trial
 
 ROOT: Final = Path(__file__).parent.parent
+LAUNCHER: Final = ROOT / "devstack" / "src" / "devstack" / "launcher.py"
 START_S: Final = 60.0
 WARM_UP_S: Final = 3.0
 THINK_S: Final = 0.1
@@ -55,8 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--builds", nargs="+", choices=list(BUILDS), default=list(BUILDS), help="all")
     parser.add_argument("--repeats", type=int, default=1, help="trials of each build (1)")
     parser.add_argument("--budget", default="dev", help="dev, staging, prod, or a file (dev)")
-    parser.add_argument("--users", type=int, default=28, help="(28)")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of a round; four times that of a soak (6)")
+    parser.add_argument("--users", type=int, default=32, help="half of them ask the accepted release (32)")
+    parser.add_argument("--seconds", type=float, default=9.0, help="of a round (9)")
+    parser.add_argument("--in-turns", action="store_true", help="play candidate and accepted release in turns")
     parser.add_argument("--tokens", type=int, default=16, help="of an answer (16)")
     parser.add_argument("--reports", type=Path, default=Path(".dormouse/proof"), help="folder for results and reports")
 
@@ -91,7 +93,7 @@ def _tried(build: Build, budget: Budget, home: Path, arguments: argparse.Namespa
             profile=build.profile,
             scenario="chat",
             users=arguments.users,
-            seconds=arguments.seconds * (4 if soak else 1),
+            seconds=arguments.seconds * (3 if soak else 1),
             think_s=THINK_S,
             model="sim:latest",
             same_text=True,
@@ -99,15 +101,11 @@ def _tried(build: Build, budget: Budget, home: Path, arguments: argparse.Namespa
             watch=f"edge=http://{metrics}/metrics,agent_fn=http://{processes['agent_fn']['metrics_address']}/metrics",
             watch_s=0.5,
         )
-        hosts = {"candidate": f"http://{address}", "baseline": state["url"]}
-
-        def play(side: str, number: int) -> Result:
-            out = str(reports.absolute() / f"{side}-{number}.json")
-            return runs.run(replace(settings, release=side, out=out), hosts[side], quiet=True)
-
         # A new process loads code and fills pools with its first streams; the accepted one has done that.
         warm = replace(settings, profile="smoke", seconds=WARM_UP_S, out=str(reports.absolute() / "warm-up.json"))
-        runs.run(warm, hosts["candidate"], quiet=True)
+        runs.run(warm, f"http://{address}", quiet=True)
+        accepted = "" if soak else state["url"]
+        play = rounds(settings, f"http://{address}", accepted, reports, in_turns=arguments.in_turns, say=lambda _: None)
         ended = trial(budget, play, baseline=not soak)
     write(ended.judgement, ended.candidate, ended.baseline, reports)
     return ended
@@ -179,8 +177,11 @@ def candidate(accepted: int, faults: Sequence[str], log: Path) -> Iterator[tuple
 def _serving(module: Sequence[str], environ: Mapping[str, str], log: Path) -> Iterator[tuple[str, str]]:
     """Start a program that says where it serves; its address and that of its metrics."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    # As the accepted one was started: it dies with us, and a session of its own has its own share of busy cores.
+    command = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(signal.SIGKILL))]
+    command += [sys.executable, "-P", "-m", *module]
     with log.open("wb") as output:
-        process = subprocess.Popen([sys.executable, "-P", "-m", *module], env=environ, stdout=output, stderr=output)
+        process = subprocess.Popen(command, env=environ, stdout=output, stderr=output, start_new_session=True)
     try:
         deadline = time.monotonic() + START_S
         while (said := _announced(log)) is None:

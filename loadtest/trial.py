@@ -1,10 +1,10 @@
-"""Candidate and accepted release in turns, round by round, until the gate can decide. python -m loadtest trial"""
+"""Candidate and accepted release side by side, until the gate can decide. python -m loadtest trial"""
 
 from __future__ import annotations
 
 import argparse
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +14,23 @@ from loadtest.gate.command import EXIT, budget_named, write
 from loadtest.gate.judge import Judgement, Verdict, judge
 from loadtest.gate.report import markdown
 from loadtest.results import Result
+from loadtest.traffic.settings import BASELINE, CANDIDATE, Settings
 
 Play = Callable[[str, int], Result]
 """Plays one round of a side ("candidate", "baseline")."""
+
+
+class AtOnce:
+    """A Play whose sides are played together: each round once, whichever side is asked for first."""
+
+    def __init__(self, play: Callable[[int], Mapping[str, Result]]) -> None:
+        self._play = play
+        self._played: dict[int, Mapping[str, Result]] = {}
+
+    def __call__(self, side: str, number: int) -> Result:
+        if number not in self._played:
+            self._played[number] = self._play(number)
+        return self._played[number][side]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     runs.add_arguments(parser)
     parser.add_argument("--budget", required=True, help="dev, staging, prod, or a file")
     parser.add_argument("--baseline-host", default="", help="the accepted release; --host is the candidate")
+    parser.add_argument("--in-turns", action="store_true", help="one after the other, where they share what is scarce")
     parser.add_argument(
         "--baseline-watch", action="append", default=[], metavar="NAME=URL", help="as --watch, of the accepted release"
     )
@@ -81,19 +96,50 @@ def main(arguments: argparse.Namespace) -> int:
     """0 passed, 1 refused, 3 not decided within the budget's rounds."""
     budget = budget_named(arguments.budget)
     want_watched(budget, arguments.profile, runs.settings_of(arguments).watched)
-    hosts = {"candidate": arguments.host, "baseline": arguments.baseline_host}
-    settings = replace(runs.settings_of(arguments), session=secrets.token_hex(8))
-
-    def play(side: str, number: int) -> Result:
-        out = arguments.reports / f"{side}-{number}.json"
-        watch = settings.watch if side == "candidate" else ",".join(arguments.baseline_watch)
-        release = arguments.release if side == "candidate" else "accepted"
-        told = replace(settings, out=str(out.absolute()), watch=watch, release=release)
-        print(f"round {number + 1}, {side}", flush=True)
-        return runs.run(told, hosts[side], processes=arguments.processes, quiet=True)
-
-    ended = trial(budget, play, baseline=bool(arguments.baseline_host))
+    settings = replace(
+        runs.settings_of(arguments), session=secrets.token_hex(8), baseline_watch=",".join(arguments.baseline_watch)
+    )
+    played = rounds(settings, arguments.host, arguments.baseline_host, arguments.reports, in_turns=arguments.in_turns)
+    ended = trial(budget, played, baseline=bool(arguments.baseline_host))
     write(ended.judgement, ended.candidate, ended.baseline, arguments.reports)
     print(markdown(ended.judgement))
     print(f"{arguments.reports}/gate.html")
     return EXIT[ended.judgement.verdict]
+
+
+def rounds(
+    settings: Settings,
+    candidate: str,
+    baseline: str,
+    reports: Path,
+    *,
+    in_turns: bool = False,
+    say: Callable[[str], None] = print,
+) -> Play:
+    """Rounds of Locust against two platforms, at once or in turns; results go to `reports`. Raises RunError."""
+
+    for side in (CANDIDATE, BASELINE):
+        for old in reports.glob(f"{side}-*.json"):
+            old.unlink()
+
+    def out(side: str, number: int) -> str:
+        return str((reports / f"{side}-{number}.json").absolute())
+
+    def at_once(number: int) -> dict[str, Result]:
+        say(f"round {number + 1}")
+        told = replace(settings, baseline=baseline, out=out(CANDIDATE, number), baseline_out=out(BASELINE, number))
+        result = runs.run(told, candidate, quiet=True)
+        return {CANDIDATE: result, **({BASELINE: Result.read(Path(told.baseline_out))} if baseline else {})}
+
+    def one(side: str, number: int) -> Result:
+        say(f"round {number + 1}, {side}")
+        ours = side == CANDIDATE
+        told = replace(
+            settings,
+            out=out(side, number),
+            watch=settings.watch if ours else settings.baseline_watch,
+            release=settings.release if ours else "accepted",
+        )
+        return runs.run(told, candidate if ours else baseline, quiet=True)
+
+    return one if in_turns else AtOnce(at_once)

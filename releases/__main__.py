@@ -220,6 +220,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--seconds", type=float, default=0.0, help="length of a round (the budget's, the profile's own)"
     )
+    parser.add_argument("--in-turns", action="store_true", help="play the new edge and the old one after each other")
     parser.add_argument("--settle", type=float, default=checks.SETTLE_S, help="seconds before each check (30)")
     parser.add_argument("--streams", type=int, default=20, help="streams of each check between steps (20)")
     parser.add_argument("--front", default="", metavar="URL", help="what users ask: the checks ask there, too")

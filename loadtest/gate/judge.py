@@ -112,7 +112,7 @@ def _relative(
 ) -> Finding:
     ours, theirs = ([math.log(value) for value in _values(check, each)] for each in (candidate, baseline))
     pairs = _in_turns(candidate, baseline) and len(ours) == len(theirs)
-    note = f"{len(ours)} rounds and {len(theirs)}" + (", taken in turns" if pairs else "")
+    note = f"{len(ours)} rounds and {len(theirs)}" + (", in pairs" if pairs else "")
     if min(len(ours), len(theirs)) < budget.rounds:
         note += f": {budget.rounds} of each decide"
         return Finding(check.of, check.figure, True, Verdict.UNDECIDED, None, limit, note)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from loadtest.gate import figures
 from loadtest.gate.judge import Judgement
 from loadtest.gate.plots import Line, plot
-from loadtest.gate.report import HEADS, WORDS, rows
+from loadtest.gate.report import HEADS, WORDS, rounds, rows
 from loadtest.histogram import GROWTH, Histogram
 from loadtest.results import GAP, TTFT, WHOLE, Result, Second, Tally
 
@@ -17,7 +17,8 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding
 h2{margin:2rem 0 .25rem}p{margin:.25rem 0}.refused{color:#cf222e}.passed{color:#1a7f37}.undecided{color:#9a6700}
 table{border-collapse:collapse;width:100%;margin:1rem 0}
 td,th{text-align:left;padding:.25rem .5rem;border-bottom:1px solid #d1d9e0}
-td:nth-child(2),td:nth-child(3),th:nth-child(2),th:nth-child(3){text-align:right;white-space:nowrap}td:nth-child(5){font-weight:600}
+.figures :is(td,th):is(:nth-child(2),:nth-child(3)){text-align:right;white-space:nowrap}
+.figures td:nth-child(5){font-weight:600}
 svg{width:100%;height:auto;background:#f6f8fa;margin:.25rem 0 1rem}svg text{font:11px system-ui,sans-serif;fill:#59636e}
 polyline{fill:none;stroke-width:2}.part{stroke-width:1;opacity:.3}.grid{stroke:#d1d9e0}.mark{stroke:#cf222e;stroke-dasharray:4}
 .legend span{margin-right:1.25rem;color:#59636e}
@@ -37,7 +38,7 @@ def page(judgement: Judgement, candidate: Sequence[Result], baseline: Sequence[R
     parts = [
         f"<h1>Load test: <span class={verdict.value}>{WORDS[verdict]}</span></h1>",
         f"<p>{html.escape(judgement.candidate or 'candidate')} · environment {html.escape(judgement.environment)} · "
-        f"profile {html.escape(judgement.profile)} · {judgement.rounds} rounds</p>",
+        f"profile {html.escape(judgement.profile)} · {rounds(judgement)}</p>",
         _table(judgement),
         *(_lost(name, side) for name, side in sides),
         "<h2>Latency over time</h2><p>Of all rounds together; thin: of each.</p>",
@@ -70,13 +71,13 @@ def _table(judgement: Judgement) -> str:
         "<tr>" + "".join(f"<td{f' class={cell}' if cell == row[4] else ''}>{html.escape(cell)}" for cell in row)
         for row in rows(judgement)
     )
-    return f"<table><tr>{head}{body}</table>"
+    return f"<table class=figures><tr>{head}{body}</table>"
 
 
-def _lost(name: str, rounds: Sequence[Result]) -> str:
+def _lost(name: str, played: Sequence[Result]) -> str:
     """What was lost, by kind, each with what the first one has said; nothing where nothing was."""
     found: dict[str, Tally] = {}
-    for result in rounds:
+    for result in played:
         for scenario, tally in result.scenarios.items():
             found.setdefault(scenario, Tally()).merge(tally)
     body = "".join(
@@ -107,16 +108,16 @@ def _distribution(histogram: Histogram) -> Points:
     return list(points.items())
 
 
-def _latency(name: str, rounds: Sequence[Result]) -> Line:
-    each = [_over_time([result]) for result in rounds]
-    return Line(name, _over_time(rounds), parts=each if len(each) > 1 else [])
+def _latency(name: str, played: Sequence[Result]) -> Line:
+    each = [_over_time([result]) for result in played]
+    return Line(name, _over_time(played), parts=each if len(each) > 1 else [])
 
 
-def _over_time(rounds: Sequence[Result]) -> Points:
+def _over_time(played: Sequence[Result]) -> Points:
     """The p95 of first tokens by the second of the round, of rounds that are laid over each other."""
     slots: dict[int, Tally] = {}
-    step = max(_step(result) for result in rounds)
-    for result in rounds:
+    step = max(_step(result) for result in played)
+    for result in played:
         began = min(result.timeline, default=0)
         for at, second in result.timeline.items():
             slots.setdefault((at - began) // step * step, Tally()).merge(second.tally)

@@ -95,7 +95,8 @@ class _Scale:
         if self._log:
             first, last = math.floor(math.log10(self._least)), math.ceil(math.log10(self._most))
             found = [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]
-            return [each for each in found if self._least <= each <= self._most][:16]
+            if len(shown := [each for each in found if self._least <= each <= self._most]) > 2:
+                return shown[:16]
         step = 10.0 ** math.floor(math.log10((self._most - self._least) / 4))
         step *= next(each for each in (1, 2, 5, 10) if (self._most - self._least) / (step * each) <= 6)
         count = math.floor(self._most / step) - math.ceil(self._least / step) + 1

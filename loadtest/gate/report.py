@@ -51,8 +51,9 @@ def rows(judgement: Judgement) -> list[tuple[str, ...]]:
     for finding in sorted(judgement.findings, key=lambda each: order.index(each.verdict)):
         what = " ".join(filter(None, [finding.of, finding.figure, "to baseline" if finding.relative else ""]))
         interval, limit = finding.interval, finding.limit
-        bounds = f"{_text(finding, interval.low)} … {_text(finding, interval.high)}" if interval else "?"
-        wanted = f"at most {_text(finding, limit.at_most)}"
+        known = interval is not None and math.isfinite(interval.high)
+        bounds = f"{_text(finding, interval.low)} … {_text(finding, interval.high)}" if interval and known else "?"
+        wanted = f"{'at least' if finding.figure == KNEE else 'at most'} {_text(finding, limit.at_most)}"
         if limit.surely_below is not None:
             wanted += f", surely below {_text(finding, limit.surely_below)}"
         estimate = _text(finding, interval.estimate) if interval else "?"
@@ -72,7 +73,7 @@ def markdown(judgement: Judgement) -> str:
         f"# Load test: {WORDS[judgement.verdict]}",
         "",
         f"{judgement.candidate or 'candidate'}{against}; environment {judgement.environment}, profile "
-        f"{judgement.profile}, {judgement.rounds} rounds.",
+        f"{judgement.profile}, {rounds(judgement)}.",
         "",
         "| " + " | ".join(HEADS) + " |",
         "|---|---:|---:|---|---|---|",
@@ -81,6 +82,11 @@ def markdown(judgement: Judgement) -> str:
         marked = [f"**{cell}**" if cell in (Verdict.REFUSED, Verdict.UNDECIDED) else cell for cell in row]
         lines.append("| " + " | ".join(marked) + " |")
     return "\n".join(lines) + "\n"
+
+
+def rounds(judgement: Judgement) -> str:
+    """How many, in words."""
+    return f"{judgement.rounds} round{'s' if judgement.rounds > 1 else ''}"
 
 
 def _relative(judgement: Judgement) -> bool:

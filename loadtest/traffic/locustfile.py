@@ -7,6 +7,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -16,14 +17,15 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.results import Reading, Result, Second, Stream
 from loadtest.traffic import shapes, users
+from loadtest.traffic.settings import BASELINE, CANDIDATE, Side
 
 _log = logging.getLogger(__name__)
 SETTINGS = users.SETTINGS
-MEASURED = Result()
-"""Of this process; on a master of all workers."""
+MEASURED = {side.name: Result() for side in SETTINGS.sides}
+"""By side, of this process; on a master of all workers."""
 
-_USERS: dict[int, dict[str, int]] = {}
-"""On a master: by second and worker."""
+_USERS: dict[tuple[str, int], dict[str, int]] = {}
+"""On a master: by side and second, then by worker."""
 
 _SERIES = {"process_resident_memory_bytes": 0, "process_cpu_seconds_total": 1}
 _SENT = "dormouse_result"
@@ -39,7 +41,7 @@ class Shape(_Profile):
     """The chosen profile."""
 
     def __init__(self) -> None:
-        super().__init__(SETTINGS, lambda: MEASURED)
+        super().__init__(SETTINGS, lambda: MEASURED[CANDIDATE])
 
 
 del _Profile  # Locust would take it for a second shape
@@ -47,39 +49,42 @@ del _Profile  # Locust would take it for a second shape
 
 @events.init.add_listener
 def _begin(environment: Environment, **_: Any) -> None:
-    users.StreamingUser.report = staticmethod(lambda scenario, stream: _report(environment, scenario, stream))
+    users.StreamingUser.report = staticmethod(lambda *stream: _report(environment, *stream))
     runner = environment.runner
     if not isinstance(runner, WorkerRunner):
-        MEASURED.about = {
-            "profile": SETTINGS.profile,
-            "scenario": SETTINGS.scenario,
-            "host": environment.host or "",
-            "users": SETTINGS.users,
-            "started": time.time(),
-            "release": SETTINGS.release,
-            "session": SETTINGS.session,
-        }
-        gevent.spawn(_watch, environment, time.monotonic())
+        began, moment = time.monotonic(), time.time()
+        for side in SETTINGS.sides:
+            MEASURED[side.name].about = {
+                "profile": SETTINGS.profile,
+                "scenario": SETTINGS.scenario,
+                "host": (environment.host or "") if side.name == CANDIDATE else SETTINGS.baseline,
+                "users": SETTINGS.users,
+                "started": moment,
+                "release": SETTINGS.release if side.name == CANDIDATE else "accepted",
+                "session": SETTINGS.session,
+            }
+            gevent.spawn(_watch, side, began)
         events.worker_report.add_listener(lambda client_id, data: _receive(client_id, data))
 
 
 def _receive(client: str, data: dict[str, Any]) -> None:
     """Add what a worker has measured. It knows of its own users only, and may speak of a second twice."""
-    if _SENT not in data:
-        return
-    sent = Result.from_json(data[_SENT])
-    for at, second in sent.timeline.items():
-        of_second = _USERS.setdefault(at, {})
-        of_second[client] = max(second.users, of_second.get(client, 0))
-        second.users = sum(of_second.values())
-    MEASURED.merge(sent)
+    for side, told in data.get(_SENT, {}).items():
+        sent = Result.from_json(told)
+        for at, second in sent.timeline.items():
+            of_second = _USERS.setdefault((side, at), {})
+            of_second[client] = max(second.users, of_second.get(client, 0))
+            second.users = sum(of_second.values())
+        MEASURED[side].merge(sent)
 
 
-def _report(environment: Environment, scenario: str, stream: Stream) -> None:
+def _report(environment: Environment, side: str, scenario: str, stream: Stream) -> None:
     """Count a stream here, and as Locust's own statistics, so that its tables and its web page show it."""
-    second = MEASURED.timeline.setdefault(int(time.time()), Second())
+    second = MEASURED[side].timeline.setdefault(int(time.time()), Second())
     second.users = max(second.users, environment.runner.user_count if environment.runner else 0)
-    MEASURED.add(scenario, stream)
+    MEASURED[side].add(scenario, stream)
+    if side == BASELINE:
+        return  # Locust's tables are the candidate's
 
     def fire(kind: str, value: float, error: Exception | None = None) -> None:
         environment.events.request.fire(
@@ -108,11 +113,11 @@ def _report(environment: Environment, scenario: str, stream: Stream) -> None:
         fire("woken", stream.ttft_ms or stream.whole_ms)
 
 
-def _watch(environment: Environment, began: float) -> None:
+def _watch(side: Side, began: float) -> None:
     """Read memory and CPU of the watched processes, again and again."""
     failing: set[str] = set()
     while True:
-        for name, url in SETTINGS.watched.items():
+        for name, url in side.watched.items():
             try:
                 with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310  # the operator's own addresses
                     text = response.read().decode()
@@ -127,15 +132,16 @@ def _watch(environment: Environment, began: float) -> None:
                 if series in _SERIES:
                     values[_SERIES[series]] = float(value)
             if values[0]:
-                MEASURED.processes.setdefault(name, []).append(Reading(time.monotonic() - began, *values))
+                MEASURED[side.name].processes.setdefault(name, []).append(Reading(time.monotonic() - began, *values))
         gevent.sleep(SETTINGS.watch_s)
 
 
 @events.report_to_master.add_listener
 def _send(client_id: str, data: dict[str, Any]) -> None:
     """Hand over what this worker has measured since the last time."""
-    data[_SENT] = MEASURED.to_json()
-    MEASURED.scenarios, MEASURED.timeline = {}, {}
+    data[_SENT] = {side: measured.to_json() for side, measured in MEASURED.items()}
+    for measured in MEASURED.values():
+        measured.scenarios, measured.timeline = {}, {}
 
 
 @events.quitting.add_listener
@@ -143,11 +149,13 @@ def _end(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     if isinstance(runner, WorkerRunner) or not SETTINGS.out:
         return
-    MEASURED.about["seconds"] = time.time() - MEASURED.about["started"]
-    MEASURED.about["distributed"] = isinstance(runner, MasterRunner)
-    MEASURED.write(SETTINGS.out_path)
+    for side in SETTINGS.sides:
+        measured = MEASURED[side.name]
+        measured.about["seconds"] = time.time() - measured.about["started"]
+        measured.about["distributed"] = isinstance(runner, MasterRunner)
+        measured.write(Path(side.out))
     # The gate judges what was lost; this process says whether anything was measured at all.
-    environment.process_exit_code = 0 if any(tally.streams for tally in MEASURED.scenarios.values()) else 1
+    environment.process_exit_code = 0 if any(tally.streams for tally in MEASURED[CANDIDATE].scenarios.values()) else 1
 
 
 if "DORMOUSE_API_KEY" not in os.environ:

@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, Self
 
 PREFIX = "DORMOUSE_LOAD_"
 STOP_S = 30
 """So long the last streams may take to their end."""
+
+
+CANDIDATE, BASELINE = "candidate", "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two platforms that are played on: its name, its file, its processes' metrics."""
+
+    name: str
+    out: str
+    watched: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,12 @@ class Settings:
     """Silence after which a stream counts as lost."""
     out: str = ""
     """The file for the result, on the master."""
+    baseline: str = ""
+    """URL of the accepted release: half of the users ask there at the same time, so that both have the same weather."""
+    baseline_out: str = ""
+    """The file for what those have measured."""
+    baseline_watch: str = ""
+    """As `watch`."""
     watch: str = ""
     """Processes to watch: name=URL of its metrics, several with commas."""
     watch_s: float = 1.0
@@ -58,9 +75,15 @@ class Settings:
     @property
     def watched(self) -> dict[str, str]:
         """URLs of metrics by the name of the process."""
-        pairs = (each.partition("=") for each in self.watch.split(",") if each)
-        return {name: url for name, _, url in pairs}
+        return _urls(self.watch)
 
     @property
-    def out_path(self) -> Path:
-        return Path(self.out)
+    def sides(self) -> tuple[Side, ...]:
+        """Who is played on: the candidate, and the accepted release if there is one."""
+        ours = Side(CANDIDATE, self.out, _urls(self.watch))
+        return (ours, Side(BASELINE, self.baseline_out, _urls(self.baseline_watch))) if self.baseline else (ours,)
+
+
+def _urls(watch: str) -> dict[str, str]:
+    pairs = (each.partition("=") for each in watch.split(",") if each)
+    return {name: url for name, _, url in pairs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -22,12 +23,13 @@ from loadtest.traffic.reading import (
     read_upload,
     says_something,
 )
-from loadtest.traffic.settings import STOP_S, Settings
+from loadtest.traffic.settings import BASELINE, CANDIDATE, STOP_S, Settings
 from loadtest.traffic.sse import Connection, TransportError
 
 SETTINGS = Settings.read()
 SAME_TEXT = SameText()
-Report = Callable[[str, Stream], None]
+Report = Callable[[str, str, Stream], None]
+"""Takes the side, the scenario and the stream."""
 
 HANDBOOK = "# Staff handbook\n\n## Holidays\n\nEveryone has {days} days of holidays a year. They expire on 31 March.\n"
 QUESTION = "What do my documents say about holidays?"
@@ -42,9 +44,14 @@ class StreamingUser(User):
     wait_time = constant(SETTINGS.think_s)
     scenario: ClassVar[str] = ""
     report: ClassVar[Report]
+    started: ClassVar[Counter[str]] = Counter()
+    side = CANDIDATE
 
     def on_start(self) -> None:
-        """A connection of its own, as a browser has."""
+        """A connection of its own, as a browser has. Of each kind every second user asks the accepted release."""
+        StreamingUser.started[self.scenario] += 1
+        if SETTINGS.baseline and StreamingUser.started[self.scenario] % 2 == 0:
+            self.side, self.host = BASELINE, SETTINGS.baseline
         key = {"Authorization": f"Bearer {os.environ['DORMOUSE_API_KEY']}"}
         self.connection = Connection(self.host or "", headers=key, timeout_s=SETTINGS.timeout_s)
 
@@ -61,9 +68,9 @@ class StreamingUser(User):
         except gevent.GreenletExit:
             # Locust ends users that rest at once, and one of them may just have gone on. What was waited for is lost.
             if time.monotonic() - began >= STOP_S - 1:
-                StreamingUser.report(self.scenario, Stream(error="unfinished"))
+                StreamingUser.report(self.side, self.scenario, Stream(error="unfinished"))
             raise
-        StreamingUser.report(self.scenario, stream)
+        StreamingUser.report(self.side, self.scenario, stream)
 
     def play(self) -> Stream:
         """The stream of this kind of user."""
@@ -108,7 +115,10 @@ class RagUser(StreamingUser):
     weight = 2
 
     def on_start(self) -> None:
-        """The document has to be there before the question is asked; every user brings the same one."""
+        """The document has to be there before the question is asked.
+
+        Every user brings one of its own: the same content twice would be one document, which goes with the first user.
+        """
         super().on_start()
         self.file = ""
 
@@ -121,7 +131,9 @@ class RagUser(StreamingUser):
     def play(self) -> Stream:
         """Ask what the handbook says."""
         if not self.file:
-            uploaded, self.file = _upload(self.connection, HANDBOOK.format(days=30))
+            uploaded, self.file = _upload(
+                self.connection, f"{HANDBOOK.format(days=30)}\nOwner: {secrets.token_hex(8)}\n"
+            )
             if uploaded.error:
                 return uploaded
         return follow(lambda: self.connection.events("POST", "/v1/runs", _run(QUESTION)), read_run, contains("30 days"))

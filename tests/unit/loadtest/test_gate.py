@@ -123,7 +123,7 @@ def test_a_baseline_from_another_day_is_compared_without_pairs(budget_file: Path
         result.about["session"] = "yesterday"
     judgement = judge(budget, candidate, baseline)
     assert judgement.verdict is Verdict.REFUSED
-    assert all("in turns" not in finding.note for finding in judgement.findings)
+    assert all("in pairs" not in finding.note for finding in judgement.findings)
 
 
 def test_without_a_baseline_only_absolute_limits_are_judged(budget_file: Path) -> None:
@@ -203,12 +203,12 @@ def test_what_our_budgets_ask_for_can_be_played(name: str) -> None:
     budget = budget_named(name)
     looks = looks_at(budget.rounds, budget.most_rounds)
     error = (1 - budget.confidence) / len(looks)
-    # How long a stream takes of a model that writes 30 tokens a second, rest included, and the share of the users.
+    # Half of the users ask the candidate. How long a stream takes of a model that writes 30 tokens a second, rest included, and the share of the users.
     lengths = {"chat": (2.4, 0.5), "agent": (10.2, 0.2), "rag": (8.2, 0.2), "upload": (5.2, 0.1)}
     for check in budget.checks:
         if check.figure == "lost" and check.absolute is not None and check.absolute.surely_below is not None:
             length, share = lengths[check.of]
-            streams = budget.most_rounds * budget.seconds / length * budget.users * share
+            streams = budget.most_rounds * budget.seconds / length * budget.users / 2 * share
             assert streams > math.log(error) / math.log(1 - check.absolute.surely_below), check
 
 

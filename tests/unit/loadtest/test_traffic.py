@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +19,13 @@ from loadtest.prove import candidate
 from loadtest.results import GAP, TTFT, Result
 from loadtest.run import run
 from loadtest.traffic.settings import Settings
-from loadtest.trial import Trial, trial
+from loadtest.trial import Trial, rounds, trial
 from tests.stack import Platform, Tenant
 
 BUDGET = """
 confidence: 0.95
 rounds: 2
-most_rounds: 8
+most_rounds: 4
 relative: {at_most: 1.10, surely_below: 1.30}
 scenarios:
   chat: {lost: {at_most: 0.01}, token_ms_p50: {relative: true}}
@@ -41,6 +44,13 @@ def _played(settings: Settings, url: str, key: str) -> Result:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DORMOUSE_API_KEY", key)
         return run(settings, url, quiet=True)
+
+
+@contextlib.contextmanager
+def api_key(tenant: Tenant) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DORMOUSE_API_KEY", tenant.api_key)
+        yield
 
 
 async def test_plain_chats_are_counted_to_the_last(platform: Platform, tenant: Tenant, tmp_path: Path) -> None:
@@ -93,23 +103,21 @@ async def test_a_build_that_loses_streams_and_leaks_is_refused_for_both(
 
 async def test_a_build_that_is_30_percent_slower_is_refused(platform: Platform, tenant: Tenant, tmp_path: Path) -> None:
     (tmp_path / "budget.yaml").write_text(BUDGET.partition("processes:")[0])
-    budget = read_budget(tmp_path / "budget.yaml")
-    urls = {"baseline": platform.edge.url}
-
-    def play(side: str, number: int) -> Result:
-        out = tmp_path / f"{side}-{number}"
-        told = {"scenario": "chat", "users": 4, "seconds": 1.0, "model": "sim:latest", "session": "turns"}
-        return _played(Settings(out=str(out), think_s=0.0, **told), urls[side], tenant.api_key)  # type: ignore[arg-type]
+    # Three rounds, looked at once: `python -m loadtest prove` and the simulations of test_gate.py are strict.
+    budget = replace(read_budget(tmp_path / "budget.yaml"), confidence=0.9, rounds=3, most_rounds=3)
+    settings = Settings(scenario="chat", users=8, seconds=2, think_s=0.0, model="sim:latest", session="s")
 
     def tried() -> Trial:
-        with candidate(platform.edge.pid, ["--slower", "1.3"], tmp_path / "log") as (address, _):
-            urls["candidate"] = f"http://{address}"
-            return trial(budget, play)
+        with candidate(platform.edge.pid, ["--slower", "1.3"], tmp_path / "log") as (address, _), api_key(tenant):
+            return trial(budget, rounds(settings, f"http://{address}", platform.edge.url, tmp_path))
 
     ended = await asyncio.to_thread(tried)
     refused = {each.figure for each in ended.judgement.findings if each.verdict is Verdict.REFUSED}
     assert ended.judgement.verdict is Verdict.REFUSED, ended.judgement.findings
     assert refused == {"token_ms_p50"}
+    ours, theirs = (len(each) for each in (ended.candidate, ended.baseline))
+    assert ours == theirs == ended.judgement.rounds
+    assert ended.baseline[0].about["host"] == platform.edge.url
 
 
 def test_nothing_that_starts_locust_is_patched_by_gevent() -> None:
@@ -130,8 +138,8 @@ shapes = {name: [each.at(s) for s in range(90)] for name, each in made.items() i
 
 def killed():
     lost = []
-    users.StreamingUser.report = staticmethod(lambda scenario, stream: lost.append(stream.error))
-    user = types.SimpleNamespace(scenario="s", play=lambda: gevent.sleep(60))
+    users.StreamingUser.report = staticmethod(lambda side, scenario, stream: lost.append(stream.error))
+    user = types.SimpleNamespace(side="candidate", scenario="s", play=lambda: gevent.sleep(60))
     asking = gevent.spawn(users.StreamingUser.ask, user)
     gevent.sleep(0.05)
     asking.kill()
