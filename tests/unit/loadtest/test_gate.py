@@ -203,7 +203,8 @@ def test_what_our_budgets_ask_for_can_be_played(name: str) -> None:
     budget = budget_named(name)
     looks = looks_at(budget.rounds, budget.most_rounds)
     error = (1 - budget.confidence) / len(looks)
-    # Half of the users ask the candidate. How long a stream takes of a model that writes 30 tokens a second, rest included, and the share of the users.
+    # Half of the users ask the candidate. How long a stream takes of a model that writes 30 tokens a second, rest
+    # included, and the share of the users.
     lengths = {"chat": (2.4, 0.5), "agent": (10.2, 0.2), "rag": (8.2, 0.2), "upload": (5.2, 0.1)}
     for check in budget.checks:
         if check.figure == "lost" and check.absolute is not None and check.absolute.surely_below is not None:
