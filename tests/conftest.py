@@ -1,13 +1,26 @@
-"""The fixtures that start the platform, and the logs of its processes beside a failure."""
+"""The fixtures that start the platform, the logs of its processes beside a failure, and how tests are spread."""
 
+import os
 from collections.abc import AsyncIterator, Generator
 
 import pytest
 
 from tests.stack import Fleet, Platform, Stack, Tenant
 from tests.stack.session import running_stack
+from tests.stack.spreading import Spreading
 
 LOG_LINES = 60
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: runs while no other test does, in no process")
+    config.pluginmanager.register(Spreading(config))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than processors: some test always waits."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """What a client gets from each public surface: asked over HTTP, read to the end, and judged by its protocol's rules."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -63,7 +64,12 @@ async def on_thread(http: httpx.AsyncClient, text: str, **options: Any) -> Answe
     thread = (await http.post("/v1/threads")).raise_for_status().json()["id"]
     answer = await _read(http, "thread", f"/v1/threads/{thread}/runs", run_body(text, **options), read_native)
     if answer.end == "finished":
-        state = (await http.get(f"/v1/threads/{thread}/state")).raise_for_status().json()
+        # It is read through agent_fn, which may be away for longer than a read waits.
+        while (
+            response := await http.get(f"/v1/threads/{thread}/state")
+        ).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            await asyncio.sleep(0.05)
+        state = response.raise_for_status().json()
         assert [message["content"] for message in state["messages"]] == [text, answer.text]
     return answer
 

@@ -50,12 +50,14 @@ async def test_an_answer_of_many_handoffs_is_the_one_of_a_single_call(parts: Par
 async def test_an_answer_that_cannot_be_gone_on_with_is_not_broken_off(parts: Parts, tenant: Tenant) -> None:
     edge = parts.edge
     async with edge.client(tenant) as http, parts.model_server.control() as control:
-        await Simulation(control).set(token_ms=25)
-        before = await handoffs(edge)
+        simulation = Simulation(control)
+        await simulation.clear()
+        await simulation.set(token_ms=25)
         answer = await native(http, "Count to 40.", model="dormouse-dev-noprefill")
         assert (answer.end, answer.completion_tokens) == ("finished", 40)
         assert "message.replaced" not in answer.kinds
-        assert await handoffs(edge) == before
+        # Where nothing has been said yet, a handoff breaks nothing off: a busy machine may have some.
+        assert [request["state"] for request in await simulation.requests(tokens=1)] == ["done"]
 
 
 async def handoffs(edge: Edge) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -17,6 +16,7 @@ from dormouse_runtime.errors import from_rpc_error
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.contract.runtime_process import SERVICE, SampleFunction, next_seq, sample_function
+from tests.stack.ports import free_port
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -219,12 +219,6 @@ async def test_health_follows_what_the_function_says_of_itself(tmp_path: Path) -
         await watch.aclose()
     assert await function.terminate(timeout=5) == 0
     assert function.events().count("serving") == 1
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 async def test_without_uvloop_asyncio_serves(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from dormouse_runtime.identity import TokenVerifier
 
 from tests.stack import Fleet, Platform, Stack, Tenant
 from tests.stack.endings import wait_ended
+from tests.stack.spreading import Turns
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,3 +93,26 @@ async def test_a_killed_test_session_leaves_no_process(tmp_path: Path) -> None:
     session.kill()
     await session.wait()
     await wait_ended(pids)
+
+
+async def test_a_test_that_is_alone_waits_for_others_and_others_for_it(tmp_path: Path) -> None:
+    running, alone, later = (Turns(tmp_path) for _ in range(3))
+    try:
+        running.begin(alone=False)
+        aloneness = asyncio.create_task(asyncio.to_thread(alone.begin, alone=True))
+        assert not await ends_soon(aloneness)
+        side_by_side = asyncio.create_task(asyncio.to_thread(later.begin, alone=False))
+        assert not await ends_soon(side_by_side), "it would hold up for ever what waits to be alone"
+        running.end()
+        await aloneness
+        assert not await ends_soon(side_by_side)
+        alone.end()
+        await side_by_side
+        running.begin(alone=False)  # beside `later`
+    finally:
+        for turns in (running, alone, later):
+            turns.close()
+
+
+async def ends_soon(task: asyncio.Task[None]) -> bool:
+    return bool((await asyncio.wait([task], timeout=0.05))[0])

@@ -24,6 +24,7 @@ from devstack.process import LAUNCHER
 
 from tests.stack import Fleet, Stack
 from tests.stack.endings import wait_ended
+from tests.stack.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SECOND_START_S = 5.0
@@ -105,12 +106,6 @@ class Checkout:
         assert not (self.home / "env").exists()
         assert [path for path in self.home.rglob("*") if path.is_socket()] == []
         assert [child for child in psutil.Process().children(recursive=True) if child.pid in pids.values()] == []
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

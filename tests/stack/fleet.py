@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from devstack.ports import COUNT, FIRST, HOST, is_free
+from devstack.ports import HOST
 from devstack.process import Process
 from devstack.services import (
     Program,
@@ -22,6 +21,7 @@ from devstack.services import (
 from devstack.valkey import Valkey
 
 from tests.stack.database import Database
+from tests.stack.ports import free_port
 from tests.stack.server import AgentFn, Edge, EmbedFn, ModelServer, Server, ToolFn
 
 if TYPE_CHECKING:
@@ -63,11 +63,9 @@ class Fleet:
 
         Its port is not one of those that the system gives to outgoing connections.
         """
-        while True:
-            port = random.randrange(FIRST, FIRST + COUNT)
-            if port not in self.stack.ports and is_free(port):
-                self.stack.ports.add(port)
-                return f"{HOST}:{port}"
+        port = free_port(self.stack.ports)
+        self.stack.ports.add(port)
+        return f"{HOST}:{port}"
 
     async def model_server(
         self, *, env: Mapping[str, str] | None = None, address: str = "", **options: float

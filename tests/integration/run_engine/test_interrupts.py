@@ -136,7 +136,7 @@ async def test_of_different_answers_at_the_same_time_one_is_taken(bench: Bench) 
         {"c1.approval": {"action": "edit"}},
         {"c1.approval": {"action": "edit", "arguments": "{}"}},
         {"c1.approval": {"action": "reject", "reason": 7}},
-        {"c1.approval": object()},
+        pytest.param({"c1.approval": object()}, id="what is no JSON"),
     ],
     ids=str,
 )

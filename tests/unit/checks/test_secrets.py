@@ -23,7 +23,7 @@ def kinds(tmp_path: Path, name: str, text: str) -> list[str]:
         ("a.md", f"export AWS_ACCESS_KEY_ID={AWS}"),
         ("a.sh", f"token={GITHUB}"),
         ("a.pem", "-----BEGIN " + "EC PRIVATE KEY-----"),
-        ("a.py", f'key = "{keys.generate()}"'),
+        pytest.param("a.py", f'key = "{keys.generate()}"', id="a.py-a key of ours"),
         ("a.yaml", f"dsn: postgresql://app:{'Tr0ub4dor'}@db.example.org/app"),
         ("values.yaml", "password: " + "Tr0ub4dor&3"),
         ("values.yaml", "password: " + "sword-fish"),
