@@ -213,6 +213,16 @@ def test_nobody_but_knative_reaches_a_function(render: Render, component: str) -
     }
 
 
+@pytest.mark.parametrize("component", ["edge", "agent-fn", "tool-fn", "embed-fn"])
+def test_functions_are_called_through_knatives_ingress(render: Render, component: str) -> None:
+    namespaces = {
+        peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        for peer, _ in reached(render(*TRIAL), component)
+        if peer and "namespaceSelector" in peer
+    }
+    assert namespaces == {"kube-system"} | ({"kourier-system"} if component != "embed-fn" else set())
+
+
 def test_the_edge_takes_calls_from_whom_the_values_name(render: Render) -> None:
     assert callers(render(*TRIAL), "edge") == {("*", 8080), ("monitoring", 9464)}
     assert callers(render(*PRODUCTION), "edge") == {("ingress-nginx", 8080), ("monitoring", 9464)}
