@@ -2,7 +2,8 @@
 # Builds the images of the parts, with whichever of docker, podman and buildah is there.
 #   images/build.sh [PART…]     parts: edge agent_fn tool_fn embed_fn migrations model_server loadtest (all of them)
 # Environment: REGISTRY (a prefix, for instance registry.example.org/dormouse), TAG (the git revision), BASE (the base
-# image), ENGINE, PLATFORM (for instance linux/arm64), CA (a bundle of certificates, behind a company's proxy), PUSH=1.
+# image), ENGINE, PLATFORM (for instance linux/arm64), CA (a bundle of certificates, behind a company's proxy), PUSH=1,
+# CACHE (a tag in the registry: what has not changed since those images is taken from them; docker only).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +12,7 @@ declare -A folders=([edge]=edge [agent_fn]=agent_fn [tool_fn]=tool_fn [embed_fn]
 order=(migrations edge agent_fn tool_fn embed_fn model_server loadtest)
 
 case ${1:-} in -h | --help)
-  sed -n '2,6s/^# \{0,1\}//p' "$0"
+  sed -n '2,7s/^# \{0,1\}//p' "$0"
   exit 0
   ;;
 esac
@@ -54,9 +55,15 @@ export DOCKER_BUILDKIT=1
 for part in "${parts[@]}"; do
   name=dormouse-${part//_/-}:$tag
   [ -z "${REGISTRY:-}" ] || name=$REGISTRY/$name
+  names=("$name")
+  cache=()
+  if [ -n "${CACHE:-}" ] && [ "$engine" = docker ]; then
+    names+=("${name%:*}:$CACHE")
+    cache=(--cache-from "${name%:*}:$CACHE" --build-arg BUILDKIT_INLINE_CACHE=1 --tag "${name%:*}:$CACHE")
+  fi
   began=$SECONDS
-  "$engine" build --quiet "${options[@]}" --file "${folders[$part]}/Dockerfile" --tag "$name" . >/dev/null
+  "$engine" build --quiet "${options[@]}" "${cache[@]}" --file "${folders[$part]}/Dockerfile" --tag "$name" . >/dev/null
   size=$("$engine" inspect --type image --format '{{.Size}}' "$name" 2>/dev/null || true)
   printf '%-60s %4s s%s\n' "$name" "$((SECONDS - began))" "${size:+  $((size / 1000000)) MB}"
-  [ -z "${PUSH:-}" ] || "$engine" push --quiet "$name"
+  [ -z "${PUSH:-}" ] || for name in "${names[@]}"; do "$engine" push --quiet "$name"; done
 done

@@ -58,7 +58,7 @@ def test_a_part_that_does_not_exist_is_named_and_nothing_is_built(place: Path) -
 def test_help_names_every_variable(place: Path) -> None:
     done = build(place, "--help")
     assert done.returncode == 0
-    for name in ("REGISTRY", "TAG", "BASE", "ENGINE", "PLATFORM", "CA", "PUSH"):
+    for name in ("REGISTRY", "TAG", "BASE", "ENGINE", "PLATFORM", "CA", "PUSH", "CACHE"):
         assert name in done.stdout
 
 
@@ -97,6 +97,20 @@ def test_options_reach_the_engine_and_the_bundle_of_certificates_stays_a_secret(
     assert "--layers" in line
     assert "--file tool_fn/Dockerfile" in line
     assert asked(place, "push") == ["push --quiet dormouse-tool-fn:t1"]
+
+
+def test_layers_that_have_not_changed_can_be_taken_from_the_registry(place: Path) -> None:
+    (place / "bin" / "docker").symlink_to("podman")
+    name = "registry.example.org:5000/dormouse/dormouse-edge"
+    environment = {"TAG": "t1", "REGISTRY": "registry.example.org:5000/dormouse", "CACHE": "cache", "PUSH": "1"}
+    assert build(place, "edge", ENGINE="docker", **environment).returncode == 0
+    (line,) = asked(place, "build")
+    assert f"--cache-from {name}:cache --build-arg BUILDKIT_INLINE_CACHE=1 --tag {name}:cache" in line
+    assert f"--tag {name}:t1" in line
+    assert asked(place, "push") == [f"push --quiet {name}:t1", f"push --quiet {name}:cache"]
+    # Others keep them in another way; a build with these is as it was.
+    assert build(place, "edge", ENGINE="podman", **environment).returncode == 0
+    assert "cache" not in asked(place, "build")[1]
 
 
 def test_a_build_that_fails_ends_it(place: Path) -> None:
