@@ -128,8 +128,8 @@ def rounds(
     def at_once(number: int) -> dict[str, Result]:
         say(f"round {number + 1}")
         told = replace(settings, baseline=baseline, out=out(CANDIDATE, number), baseline_out=out(BASELINE, number))
-        result = runs.run(told, candidate, quiet=True)
-        return {CANDIDATE: result, **({BASELINE: Result.read(Path(told.baseline_out))} if baseline else {})}
+        result = _unlimited(runs.run(told, candidate, quiet=True))
+        return {CANDIDATE: result, **({BASELINE: _unlimited(Result.read(Path(told.baseline_out)))} if baseline else {})}
 
     def one(side: str, number: int) -> Result:
         say(f"round {number + 1}, {side}")
@@ -140,6 +140,17 @@ def rounds(
             watch=settings.watch if ours else settings.baseline_watch,
             release=settings.release if ours else "accepted",
         )
-        return runs.run(told, candidate if ours else baseline, quiet=True)
+        return _unlimited(runs.run(told, candidate if ours else baseline, quiet=True))
 
     return one if in_turns else AtOnce(at_once)
+
+
+def _unlimited(result: Result) -> Result:
+    """The result. Raises RunError where limits have refused streams: that says nothing of a release."""
+    for tally in result.scenarios.values():
+        if refused := tally.errors["http_429"]:
+            raise runs.RunError(
+                f"the platform's own limits have refused {refused} of {tally.streams} streams; fewer users, or higher"
+                f" limits for this key and address: {tally.examples.get('http_429', '')}"
+            )
+    return result
