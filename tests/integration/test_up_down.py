@@ -117,6 +117,7 @@ async def checkout(tmp_path: Path) -> AsyncIterator[Checkout]:
         await checkout.down()
 
 
+@pytest.mark.alone
 async def test_up_answers_again_and_again_and_down_leaves_nothing(checkout: Checkout) -> None:
     output = await checkout.up()
     assert re.search(r"\[ *\d+\.\ds\] Postgres: ready", output), output

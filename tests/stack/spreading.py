@@ -26,9 +26,15 @@ TOGETHER = (
     "tests/terraform/",
 )
 """Folders whose files share what takes long to make: processes of their own, Helm, an account with an environment."""
-FIRST = ("tests/imports/", "tests/terraform/", "tests/contract/test_openapi_fuzz.py")
-"""First what wants the machine for itself, while nothing else has begun; then what takes longest. The others follow by
-name, which puts the many short ones of tests/unit last: they fill what the long ones leave."""
+FIRST = (
+    "tests/imports/test_embed_fn_start.py",
+    "tests/imports/test_tool_fn_start.py",
+    "tests/integration/test_up_down.py",
+    "tests/terraform/",
+    "tests/contract/test_openapi_fuzz.py",
+)
+"""First what wants the machine for itself, while nobody has to be waited for; then what takes longest. The others
+follow by name, which puts the many short ones of tests/unit last: they fill what the long ones leave."""
 TURNS = "dormouse_turns"
 
 
