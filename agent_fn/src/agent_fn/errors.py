@@ -1,7 +1,7 @@
 """The ways in which a run, a model or a thread fails here."""
 
 from dormouse.common.v1 import error_pb2
-from dormouse_runtime.errors import DormouseError
+from dormouse_runtime.errors import MODEL_AWAY, DormouseError
 
 
 def invalid_argument(message: str) -> DormouseError:
@@ -26,6 +26,15 @@ def model_not_found(model: str) -> DormouseError:
 def model_unavailable(message: str = "The model server does not answer.") -> DormouseError:
     """The model server is away, refuses, or broke off."""
     return DormouseError(error_pb2.ERROR_REASON_MODEL_UNAVAILABLE, message)
+
+
+def model_away() -> DormouseError:
+    """Nobody takes a connection where the model server should be."""
+    return DormouseError(
+        error_pb2.ERROR_REASON_MODEL_UNAVAILABLE,
+        "The model server does not accept a connection.",
+        details=MODEL_AWAY,
+    )
 
 
 class UnreadableToolCall(DormouseError):  # noqa: N818 - named like the reasons it stands among

@@ -111,7 +111,9 @@ class Catalogue:
 class AgentDirectory:
     """agent_fn's unary calls. The catalogue is kept and, where the function does not answer, served stale."""
 
-    def __init__(self, channel: grpc.aio.Channel, issuer: TokenIssuer) -> None:
+    def __init__(self, channel: grpc.aio.Channel, issuer: TokenIssuer, *, models_sleep: bool = False) -> None:
+        """models_sleep: a model server that is not there may be woken, and nobody knows yet what it holds."""
+        self._models_sleep = models_sleep
         self._stub = AgentServiceStub(channel)
         self._issuer = issuer
         self._catalogue: Catalogue | None = None
@@ -145,7 +147,10 @@ class AgentDirectory:
         """
         target = (await self.catalogue()).granted(grants).find(name)
         if target is None:
-            target = (await self._newer_catalogue()).granted(grants).find(name)
+            catalogue = await self._newer_catalogue()
+            target = catalogue.granted(grants).find(name)
+            if target is None and catalogue.has_agent(CHAT_AGENT) and self._may_hold(catalogue, name, grants):
+                target = Target(CHAT_AGENT, name)
         if target is None:
             raise _not_found(ErrorReason.ERROR_REASON_MODEL_NOT_FOUND, "model", name)
         return target
@@ -157,8 +162,11 @@ class AgentDirectory:
         catalogue = (await self.catalogue()).granted(grants)
         full = catalogue.find_model(model) if model else ""
         if not catalogue.has_agent(agent_id) or full is None:
-            catalogue = (await self._newer_catalogue()).granted(grants)
+            whole = await self._newer_catalogue()
+            catalogue = whole.granted(grants)
             full = catalogue.find_model(model) if model else ""
+            if full is None and self._may_hold(whole, model, grants):
+                full = model
         if not catalogue.has_agent(agent_id):
             raise _not_found(ErrorReason.ERROR_REASON_AGENT_NOT_FOUND, "agent", agent_id)
         if full is None:
@@ -195,6 +203,11 @@ class AgentDirectory:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
+
+    def _may_hold(self, catalogue: Catalogue, model: str, grants: Grants) -> bool:
+        """Whether a model that is not known may be there once the model server has woken; agent_fn then knows it."""
+        is_unknown = not catalogue.model_server_reachable and not catalogue.models
+        return self._models_sleep and is_unknown and grants.has_model(model)
 
     async def _newer_catalogue(self) -> Catalogue:
         if self._catalogue is not None and time.monotonic() - self._read_at < MISS_FRESH_S:

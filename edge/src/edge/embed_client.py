@@ -17,6 +17,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from .auth.caller import Caller
+from .model_demand import ModelDemand
 
 if TYPE_CHECKING:
     from dormouse.embed.v1.embed_service_pb2_grpc import EmbedServiceAsyncStub
@@ -49,11 +50,17 @@ class Ingested:
 class EmbedClient:
     """EmbedService with tokens of the caller's tenant and user. Nothing is repeated here: embed_fn does so itself."""
 
-    def __init__(self, channel: grpc.aio.Channel | None, issuer: TokenIssuer) -> None:
-        """channel: None where there is no embed_fn; every call then fails with FUNCTION_UNAVAILABLE."""
+    def __init__(
+        self, channel: grpc.aio.Channel | None, issuer: TokenIssuer, demand: ModelDemand | None = None
+    ) -> None:
+        """channel: None where there is no embed_fn; every call then fails with FUNCTION_UNAVAILABLE. demand: where what
+        needs a model is counted.
+        """
         self._stub = None if channel is None else EmbedServiceStub(channel)
         self._health = None if channel is None else HealthStub(channel)
         self._issuer = issuer
+        self.demand = demand or ModelDemand()
+        """Whoever uses `stub` for what may need a model counts it here."""
         self._answered_at = float("-inf")
         self.on_ingested: Callable[[Ingested], None] | None = None
         """Who hears what ingestions have used of models."""
@@ -109,9 +116,10 @@ class EmbedClient:
             part = inputs[at : at + _INPUTS_PER_CALL]
             request = EmbedRequest(model=model, inputs=part, dimensions=dimensions)
             try:
-                told = await self.stub.Embed(
-                    request, timeout=EMBED_TIMEOUT_S, metadata=self.metadata(caller, request_id)
-                )
+                with self.demand.during():
+                    told = await self.stub.Embed(
+                        request, timeout=EMBED_TIMEOUT_S, metadata=self.metadata(caller, request_id)
+                    )
             except grpc.aio.AioRpcError as error:
                 raise translate(error) from error
             answer.MergeFrom(told)

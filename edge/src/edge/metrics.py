@@ -27,6 +27,10 @@ WAKE_SECONDS = Histogram(
     ["function"],
     buckets=(0.01, 0.05, 0.2, 0.5, 1, 2, 3, 5, 10, 30, 60, 120),
 )
+MODEL_DEMAND = Gauge(
+    "dormouse_edge_model_demand",
+    "Runs, embeddings, searches and files in work here that may need a model; 1 for half a minute after the last.",
+)
 KEY_LOOKUPS = Counter(
     "dormouse_edge_key_lookups", "API keys that were checked, by where the answer came from.", ["source"]
 )

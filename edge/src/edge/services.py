@@ -34,6 +34,7 @@ from .lifecycle import Lifecycle
 from .limits.admission import Limits, open_limits
 from .limits.run_queue import RunQueue
 from .mcp.endpoint import McpEndpoint
+from .model_demand import ModelDemand
 from .openai.token_texts import TokenTexts
 from .policy.policy import Policy
 from .policy.tenant_rules import TenantRules
@@ -99,7 +100,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         channel = open_channel(settings.agent_target)
         stack.push_async_callback(channel.close)
         issuer = TokenIssuer.from_file(settings.service_key)
-        agents = AgentDirectory(channel, issuer)
+        agents = AgentDirectory(channel, issuer, models_sleep=settings.model_wake_s > 0)
         stack.push_async_callback(agents.close)
         audit = AuditLog(database)
         policy = Policy(settings.safety, TenantRules(database), agents, audit, peppers.present)
@@ -113,7 +114,8 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             scopes=policy.tool_scopes,
         )
         stack.push_async_callback(tools.close)
-        embed = EmbedClient(embed_channel, issuer)
+        demand = ModelDemand()
+        embed = EmbedClient(embed_channel, issuer, demand)
         waker = Waker(agents, {TOOLS: tool_channel, DOCUMENTS: embed_channel})
         stack.push_async_callback(waker.close)
         artifacts = await stack.enter_async_context(open_artifacts(database, settings.redis_url))
@@ -135,6 +137,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             run_log_ttl_s=settings.run_log_ttl_s,
             lease_s=settings.lease_s,
             run_log_days=settings.run_log_days,
+            model_wake_s=settings.model_wake_s,
         )
         agent = AgentClient(
             channel,
@@ -161,8 +164,9 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
         )
         embed.on_ingested = spending.ingested
         runs = await stack.enter_async_context(
-            open_engine(engine_settings, agent, database, artifacts, (spending.run_ended,), gate=limits)
+            open_engine(engine_settings, agent, database, artifacts, (spending.run_ended, demand.ended), gate=limits)
         )
+        demand.publish(lambda: runs.active)
         await stack.enter_async_context(sweeping(spending, runs, settings.lease_s))
         idempotency = await stack.enter_async_context(
             open_idempotency(database, peppers, runs, lifecycle, owner=replica_id, lease_s=settings.lease_s)
@@ -176,6 +180,7 @@ async def open_services(settings: Settings, lifecycle: Lifecycle) -> AsyncIterat
             runs=runs,
             lifecycle=lifecycle,
             agent_probe_s=settings.agent_probe_s,
+            models_sleep=settings.model_wake_s > 0,
         )
         mcp = McpEndpoint(tools, origins=settings.mcp_origins, max_body_bytes=settings.max_body_bytes)
         stack.push_async_callback(mcp.close)

@@ -177,6 +177,9 @@ class Settings(BaseSettings):
     """Path of a YAML or JSON file that says what tokens cost. Without one nothing costs money."""
     ip_requests_per_minute: Annotated[int, Field(ge=0, le=1_000_000)] = 600
     """Requests that one address (of IPv6 one /64) may send before it is known whose they are. 0: any number."""
+    model_wake_s: Annotated[float, Field(ge=0, le=3600)] = 0
+    """How long a run waits for a model server that is not there, because it sleeps and is being woken: the start
+    of a node included. 0: there is none that sleeps, and a run fails within seconds."""
     run_capacity: Annotated[int, Field(ge=0)] = 1000
     """Runs that this replica executes at once; more wait. About what the models can serve at once, divided by the
     number of replicas. 0: any number."""

@@ -1,7 +1,7 @@
 """The ways in which a call fails here."""
 
 from dormouse.common.v1 import error_pb2
-from dormouse_runtime.errors import DormouseError
+from dormouse_runtime.errors import MODEL_AWAY, DormouseError
 
 
 def invalid_argument(message: str) -> DormouseError:
@@ -43,6 +43,15 @@ def capability_missing(model: str, ability: str) -> DormouseError:
 def model_unavailable(message: str = "The model server does not answer.") -> DormouseError:
     """The model server is away, refuses, or broke off."""
     return DormouseError(error_pb2.ERROR_REASON_MODEL_UNAVAILABLE, message)
+
+
+def model_away() -> DormouseError:
+    """Nobody takes a connection where the model server should be."""
+    return DormouseError(
+        error_pb2.ERROR_REASON_MODEL_UNAVAILABLE,
+        "The model server does not accept a connection.",
+        details=MODEL_AWAY,
+    )
 
 
 def model_timeout() -> DormouseError:

@@ -37,7 +37,9 @@ class Bench:
     artifacts: dict[RunEngine, ArtifactStore] = field(default_factory=dict)
     ends: dict[RunEngine, Callable[[], Awaitable[None]]] = field(default_factory=dict)
 
-    async def replica(self, redis_url: str = "", database_url: str = "", on_end: Sequence[OnEnd] = ()) -> RunEngine:
+    async def replica(
+        self, redis_url: str = "", database_url: str = "", on_end: Sequence[OnEnd] = (), model_wake_s: float = 0
+    ) -> RunEngine:
         """Another replica of the engine."""
         stop, opened = asyncio.Event(), asyncio.get_running_loop().create_future()
 
@@ -50,7 +52,8 @@ class Bench:
                 exits.push_async_callback(database.close)
                 issuer = TokenIssuer.from_file(self.stack.credentials.service_key)
                 redis_url_ = redis_url or self.stack.valkey.url
-                settings = EngineSettings(redis_url_, f"replica-{secrets.token_hex(4)}", 60, LEASE_S)
+                replica_id = f"replica-{secrets.token_hex(4)}"
+                settings = EngineSettings(redis_url_, replica_id, 60, LEASE_S, model_wake_s=model_wake_s)
                 artifacts = await exits.enter_async_context(open_artifacts(database, redis_url_))
                 agent = AgentClient(channel, issuer, with_tools=True, with_documents=True)
                 engine = await exits.enter_async_context(open_engine(settings, agent, database, artifacts, on_end))

@@ -1,7 +1,7 @@
 """A peer that speaks AgentService and does what a test's script says; it stands for agent_fn, not for the wire."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -54,6 +54,7 @@ class ScriptedAgent(AgentServiceServicer):
         self.cancelled: list[str] = []
         self.refusal: int | None = None
         """An ErrorReason that every call is refused with."""
+        self.refusal_details: Mapping[str, str] = {}
         self.failures: list[grpc.StatusCode] = []
         """Bare statuses that the next calls end with, as when a process dies."""
         self.awake = asyncio.Event()
@@ -70,7 +71,7 @@ class ScriptedAgent(AgentServiceServicer):
         if self.failures:
             await context.abort(self.failures.pop(0), "gone")
         if self.refusal is not None:
-            await abort(context, DormouseError(self.refusal, "Refused."))
+            await abort(context, DormouseError(self.refusal, "Refused.", details=self.refusal_details))
         await self.awake.wait()
         await context.send_initial_metadata(())
         finished = False

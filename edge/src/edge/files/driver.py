@@ -191,7 +191,8 @@ class IngestionDriver:
         try:
             with self._leases.held(file.id, lose):
                 try:
-                    document = await ingest(self._embed, self._originals, file, watch.tell)
+                    with self._embed.demand.during():
+                        document = await ingest(self._embed, self._originals, file, watch.tell)
                     await self._settle(file, document)
                 except DormouseError as error:
                     await self._failed(file, error, watch.progress)

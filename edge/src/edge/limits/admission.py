@@ -159,6 +159,9 @@ class Limits:
     async def enter(self, own: Ownership, tell: Callable[[int], None]) -> None:
         await self._queue.enter(own.run_id, tell)
 
+    def idled(self, own: Ownership, seconds: float) -> None:
+        self._queue.idled(own.run_id, seconds)
+
     def adopted(self, own: Ownership) -> None:
         subjects = _subjects(own.tenant, own.user, own.key_id)
         places = [_places_key(own.tenant, subject, name) for subject, name in subjects]

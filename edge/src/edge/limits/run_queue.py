@@ -114,6 +114,11 @@ class RunQueue:
         else:
             self._execute(run_id)
 
+    def idled(self, run_id: str, seconds: float) -> None:
+        """So much of the run's time says nothing of how long the next ones take. It keeps its place."""
+        if run_id in self._executed:
+            self._executed[run_id] += seconds
+
     def leave(self, run_id: str) -> None:
         """The run is executed no more, or does not come: the next one may be."""
         self._expected.pop(run_id, None)

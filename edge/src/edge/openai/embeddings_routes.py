@@ -11,6 +11,7 @@ import orjson
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse.embed.v1.embed_pb2 import Embedding
 from dormouse.embed.v1.embed_service_pb2 import EmbedResponse
+from dormouse_runtime.errors import MODEL_AWAY, DormouseError
 from fastapi import APIRouter, Request, Response
 
 from edge.auth.bearer import Requires
@@ -32,6 +33,9 @@ router = APIRouter(tags=["OpenAI"])
 
 # So many vectors are written before other requests have their turn.
 _AT_A_TIME: Final = 32
+WAKING_RETRY_S: Final = 30
+"""What a client is asked to wait while the models wake: a node takes minutes, and SDKs obey no more than one."""
+
 _SWAP: Final = sys.byteorder == "big"
 
 
@@ -71,6 +75,10 @@ async def create_embeddings(request: Request, caller: Annotated[Caller, Requires
             job.use(used)
     except ClientGoneError:
         return Response(status_code=499)
+    except DormouseError as error:
+        if services.settings.model_wake_s and MODEL_AWAY.items() <= error.details.items():
+            raise _waking() from error
+        raise
     except ServerClosingError:
         raise ApiError.of(ErrorReason.ERROR_REASON_SHUTTING_DOWN, "The server is shutting down; try again.") from None
     finally:
@@ -78,6 +86,13 @@ async def create_embeddings(request: Request, caller: Annotated[Caller, Requires
     return Response(
         await _encoded(body.model, answer, as_text=body.encoding_format == "base64"), media_type="application/json"
     )
+
+
+def _waking() -> ApiError:
+    message = "The models sleep and are being woken, which may take minutes. Try again then."
+    error = ApiError.of(ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE, message)
+    error.headers["retry-after"] = str(WAKING_RETRY_S)
+    return error
 
 
 async def _texts(body: EmbeddingsRequest, tokens: TokenTexts) -> Sequence[str]:

@@ -31,6 +31,7 @@ from .live_run import LiveRun
 from .log_reader import LogReader
 from .log_writer import LogWriter
 from .model import MultitaskStrategy, OnDisconnect, RunPage, RunRecord, RunSpec, RunStatus
+from .model_wait import ModelWait
 from .orphans import Orphans
 from .ownership import Ownership, begin_ownership
 from .replicas import Orders, Replicas
@@ -64,6 +65,8 @@ class EngineSettings:
     """After so long without a heartbeat another replica takes a replica's runs over."""
     run_log_days: float = 30
     """How long the log of a stored run stays in Postgres."""
+    model_wake_s: float = 0
+    """How long a run waits for a model server that is not there. 0: as long as for one that fails."""
 
 
 @asynccontextmanager
@@ -149,6 +152,7 @@ class RunEngine:
             store=self._store,
             artifacts=artifacts,
             gate=gate,
+            models=ModelWait(settings.model_wake_s),
             replica_id=settings.replica_id,
             submit=self._writer.submit,
             lose=self._writer.lose,
@@ -175,6 +179,11 @@ class RunEngine:
     def here(self) -> Sequence[str]:
         """The ids of the runs that this replica executes."""
         return [run.id for run in self._executions.runs()]
+
+    @property
+    def active(self) -> int:
+        """How many of them have not ended, and do not wait for a person."""
+        return sum(run.status.is_active for run in self._executions.runs())
 
     @property
     def peers(self) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from .events import TERMINAL_STATUS, activity, end_of, run_cancelled, run_failed
 from .gate import Gate
 from .live_run import LiveRun
 from .model import RunError, RunStatus
+from .model_wait import SUBJECT, ModelWait
 from .run_rows import LostError, Over, RunEnd, Waiting
 from .run_store import RunStore, with_artifacts
 
@@ -42,6 +43,9 @@ _FUNCTION_REASONS = frozenset(
     )
 )
 _MODEL_REASONS = frozenset((ErrorReason.ERROR_REASON_MODEL_UNAVAILABLE, ErrorReason.ERROR_REASON_DEADLINE_EXCEEDED))
+
+_WITH_MODEL = frozenset((ActivityKind.ACTIVITY_KIND_LOADING_MODEL, ActivityKind.ACTIVITY_KIND_PROCESSING_PROMPT))
+"""What is only told once the model server has answered."""
 
 _DEFECT = RunError(ErrorReason.ERROR_REASON_INTERNAL, "Dormouse failed to execute this run.", retryable=False)
 
@@ -77,6 +81,7 @@ class Means:
     store: RunStore
     artifacts: ArtifactStore
     gate: Gate
+    models: ModelWait
     replica_id: str
     submit: Callable[[LiveRun], None]
     """Puts a run that has something to say in line for the log."""
@@ -88,6 +93,17 @@ class Means:
     """Ends a run that waits for answers."""
     on_end: Sequence[OnEnd] = ()
     """Who hears when a run ends here."""
+
+
+@dataclass(slots=True)
+class _Wait:
+    """A run's wait for its models."""
+
+    since: float
+    """By the loop's clock."""
+    progress: int
+    """How far the run had come."""
+    looks: int = 0
 
 
 class Execution:
@@ -107,6 +123,7 @@ class Execution:
         self._cause: CancelCause.ValueType | None = None
         self._task: asyncio.Task[None] | None = None
         self._pinned: Sequence[Artifact] = ()
+        self._waits: _Wait | None = None  # only while its models are not there
         self._follower: ArtifactFollower | None = None  # only for runs that write artifacts
 
     @property
@@ -263,6 +280,10 @@ class Execution:
                 end = await self._execute(request)
             except DormouseError as error:
                 metrics.ATTEMPTS.labels(ErrorReason.Name(error.reason)).inc()
+                if self._means.models.is_for(error):
+                    await self._wait_for_models()
+                    failures, attempt = 0, attempt + 1
+                    continue
                 failures = 1 if self._run.progress > progress else failures + 1
                 all_failures += 1
                 delay = self._policy.delay_s(error.reason, failures)
@@ -283,6 +304,27 @@ class Execution:
                     return end
                 failures = 0
             attempt += 1
+
+    async def _wait_for_models(self) -> None:
+        """Returns when it is time for another attempt. Raises MODEL_UNAVAILABLE when that has been so for too long."""
+        own, loop = self._run.ownership, asyncio.get_running_loop()
+        now = loop.time()
+        if self._waits is None:
+            self._waits = _Wait(now, self._run.progress)
+            _log.info("a run waits for its models", extra={"run_id": own.run_id})
+            self._append(activity(ActivityKind.ACTIVITY_KIND_WAKING, SUBJECT))
+        try:
+            await self._means.models.pause(now - self._waits.since, self._waits.looks)
+        finally:
+            self._means.gate.idled(own, loop.time() - now)
+        self._waits.looks += 1
+
+    def _note_models(self, event: RunEvent) -> None:
+        """Whether what was just told shows that the models have come."""
+        assert self._waits is not None
+        if self._run.progress > self._waits.progress or event.activity.kind in _WITH_MODEL:
+            self._waits = None
+            self._means.models.found()
 
     async def _execute(self, request: ExecuteRequest) -> RunEvent:
         """One call of Execute; returns its last event: terminal, or handoff.
@@ -368,6 +410,8 @@ class Execution:
         if self._run.append(event):
             self._tell_end()
             self._means.submit(self._run)
+            if self._waits is not None:
+                self._note_models(event)
 
     def _tell_end(self) -> None:
         if self._run.has_ended:

@@ -22,6 +22,9 @@ class Gate(Protocol):
         Raises OVERLOADED when that takes too long.
         """
 
+    def idled(self, own: Ownership, seconds: float) -> None:
+        """The run, which has entered, did nothing for so long: its models were not there."""
+
     def adopted(self, own: Ownership) -> None:
         """The run was another replica's, which is gone."""
 
@@ -42,6 +45,9 @@ class OpenGate:
         return
 
     async def enter(self, own: Ownership, tell: Callable[[int], None]) -> None:
+        return
+
+    def idled(self, own: Ownership, seconds: float) -> None:
         return
 
     def adopted(self, own: Ownership) -> None:

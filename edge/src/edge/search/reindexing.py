@@ -81,8 +81,9 @@ async def _progress(
         call = embed.stub.Reindex(ReindexRequest(), timeout=CALL_S, metadata=embed.metadata(caller, request_id))
         begun_at = latest.done
         try:
-            async for latest in call:
-                yield [("reindex.progress", latest)]
+            with embed.demand.during():
+                async for latest in call:
+                    yield [("reindex.progress", latest)]
         except grpc.aio.AioRpcError as error:
             translated: DormouseError = translate(error)
             if translated.reason not in _PASSING or latest.done == begun_at:

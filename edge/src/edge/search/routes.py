@@ -107,9 +107,10 @@ async def _search(services: Services, caller: Caller, wanted: SearchQuery, reque
 
 async def _ask(embed: EmbedClient, caller: Caller, question: SearchRequest, request_id: str) -> SearchResponse:
     try:
-        answer: SearchResponse = await embed.stub.Search(
-            question, timeout=SEARCH_TIMEOUT_S, metadata=embed.metadata(caller, request_id)
-        )
+        with embed.demand.during():
+            answer: SearchResponse = await embed.stub.Search(
+                question, timeout=SEARCH_TIMEOUT_S, metadata=embed.metadata(caller, request_id)
+            )
     except grpc.aio.AioRpcError as error:
         raise translate(error) from error
     return answer

@@ -128,8 +128,8 @@ class OllamaClient:
                 if response.status != 200:
                     raise error_from(model, response.status, error_text(data))
                 answer = orjson.loads(data)
-        except aiohttp.ConnectionTimeoutError as error:
-            raise errors.model_unavailable("The model server does not accept a connection.") from error
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise errors.model_away() from error
         except TimeoutError as error:
             raise errors.model_timeout() from error
         except (aiohttp.ClientError, OSError, orjson.JSONDecodeError) as error:

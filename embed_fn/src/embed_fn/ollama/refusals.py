@@ -32,6 +32,9 @@ def error_from(model: str, status: int, text: str) -> DormouseError:
     # A model that makes NaN of a text, which Ollama cannot write as JSON. The same text does so again.
     if "unsupported value" in lowered:
         return errors.invalid_argument("The model can make nothing of the text.")
+    # A proxy that has nobody behind it, or a server that still loads; Ollama's own 503 says that it is busy.
+    if status in (502, 503) and "busy" not in lowered:
+        return errors.model_away()
     if status in (401, 403, 408, 429, 503):
         return errors.model_unavailable("The model server takes no requests now.")
     if 400 <= status < 500:

@@ -16,6 +16,8 @@ DOMAIN: Final = "dormouse"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 _PREFIX: Final = "ERROR_REASON_"
 _RETRYABLE: Final = "retryable"
+MODEL_AWAY: Final[Mapping[str, str]] = {"model_server": "away"}
+"""Details of a MODEL_UNAVAILABLE: nobody took the connection. It sleeps, or is on its way to another node."""
 # A status travels in HTTP/2 trailers, which peers cap at 8 KB or 16 KB in all; it is in there twice.
 _MESSAGE_LIMIT: Final = 1_000
 _DETAIL_LIMIT: Final = 500

@@ -101,6 +101,9 @@ class OllamaClient:
                 if response.status != 200:
                     raise error_from(model, response.status, _error_text(data))
                 answer = orjson.loads(data)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            _log_failure(error)
+            raise errors.model_away() from error
         except TimeoutError as error:
             raise errors.model_timeout("The model server does not answer in time.") from error
         except (aiohttp.ClientError, OSError, orjson.JSONDecodeError) as error:
@@ -151,8 +154,9 @@ class AnswerStream:
             # Ollama sends its headers with the first token, so this waits for both.
             async with asyncio.timeout(self._timeouts.first_token):
                 self._response = await self._session.post(self._url, data=chat_body(self._call))
-        except aiohttp.ConnectionTimeoutError as error:
-            raise errors.model_unavailable("The model server does not accept a connection.") from error
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            _log_failure(error)
+            raise errors.model_away() from error
         except TimeoutError as error:
             raise errors.model_timeout("The model did not begin to answer in time.") from error
         except (aiohttp.ClientError, OSError) as error:

@@ -107,4 +107,7 @@ def error_from(model: str, status: int, text: str) -> DormouseError:
     )
     if 400 <= status < 500 and status not in (401, 403, 408, 429):
         return errors.invalid_argument("The model server does not accept the request.")
+    # A proxy that has nobody behind it, or a server that still loads; Ollama's own 503 says that it is busy.
+    if status in (502, 503) and "busy" not in lowered:
+        return errors.model_away()
     return errors.model_unavailable("The model server cannot answer now.")
