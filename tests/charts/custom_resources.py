@@ -233,9 +233,58 @@ _PROMETHEUS_RULE: Final = _resource(
     ),
 )
 
+# https://keda.sh/docs/2.21/reference/scaledobject-spec/ and, for the trigger, /docs/2.21/scalers/metrics-api/
+_SECONDS: Final[Schema] = {"type": "integer", "minimum": 0}
+_SCALED_OBJECT: Final = _resource(
+    "keda.sh/v1alpha1",
+    "ScaledObject",
+    _object(
+        {
+            "scaleTargetRef": _object({"apiVersion": _TEXT, "kind": _TEXT, "name": _NAME}),
+            "minReplicaCount": {"const": 0},
+            "maxReplicaCount": {"type": "integer", "minimum": 1},
+            "pollingInterval": {"type": "integer", "minimum": 1},
+            "cooldownPeriod": _SECONDS,
+            "initialCooldownPeriod": _SECONDS,
+            "advanced": _object(
+                {
+                    "horizontalPodAutoscalerConfig": _object(
+                        {
+                            "behavior": _object(
+                                {"scaleDown": _object({"stabilizationWindowSeconds": {**_SECONDS, "maximum": 3600}})}
+                            )
+                        }
+                    )
+                }
+            ),
+            "triggers": _list(
+                _object(
+                    {
+                        "type": {"const": "metrics-api"},
+                        "metricType": {"enum": ["AverageValue", "Value"]},
+                        # All of it is text, also what means a number.
+                        "metadata": _object(
+                            {
+                                # KEDA takes the Service's name and namespace out of it, and looks for this port.
+                                "url": {"type": "string", "pattern": r"^http://[a-z0-9-]+[.][a-z0-9-]+[.]svc:[0-9]+/"},
+                                "format": {"enum": ["prometheus", "json", "xml", "yaml"]},
+                                "valueLocation": _TEXT,
+                                "aggregateFromKubeServiceEndpoints": {"enum": ["true", "false"]},
+                                "aggregationType": {"enum": ["average", "sum", "max", "min"]},
+                                "targetValue": {"type": "string", "pattern": "^[1-9][0-9]*$"},
+                                "activationTargetValue": {"type": "string", "pattern": "^[0-9]+$"},
+                            }
+                        ),
+                    }
+                )
+            ),
+        }
+    ),
+)
+
 _SCHEMAS: Final = {
     (schema["properties"]["apiVersion"]["const"], schema["properties"]["kind"]["const"]): schema
-    for schema in (_KNATIVE_SERVICE, _EXTERNAL_SECRET, _HTTP_ROUTE, _POD_MONITOR, _PROMETHEUS_RULE)
+    for schema in (_KNATIVE_SERVICE, _EXTERNAL_SECRET, _HTTP_ROUTE, _POD_MONITOR, _PROMETHEUS_RULE, _SCALED_OBJECT)
 }
 
 

@@ -225,7 +225,7 @@ def test_functions_are_called_through_knatives_ingress(render: Render, component
 
 def test_the_edge_takes_calls_from_whom_the_values_name(render: Render) -> None:
     assert callers(render(*TRIAL), "edge") == {("*", 8080), ("monitoring", 9464)}
-    assert callers(render(*PRODUCTION), "edge") == {("ingress-nginx", 8080), ("monitoring", 9464)}
+    assert callers(render(*PRODUCTION), "edge") == {("ingress-nginx", 8080), ("monitoring", 9464), ("keda", 9464)}
     assert ("10.2.0.0/16", 8080) in callers(render(*AIR_GAPPED), "edge")
 
 

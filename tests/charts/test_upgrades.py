@@ -15,6 +15,9 @@ CHANGES = (
     ("loadtest.users=40",),
 )
 
+AWAKE = (*PRODUCTION, "--set", "ollama.scaleToZero.enabled=false")
+"""Ollama's instances do not sleep, so that jobs can wait for them."""
+
 
 def fixed(document: Manifest) -> object:
     """What Kubernetes lets nobody change in an object of this kind."""
@@ -62,7 +65,7 @@ def test_a_rollback_runs_no_migrations_of_an_older_version(render: Render) -> No
 
 
 def test_another_model_restarts_no_instance(render: Render) -> None:
-    before, after = render(*PRODUCTION), render(*PRODUCTION, "--set", "ollama.models={qwen3:8b,all-minilm,gemma3}")
+    before, after = render(*AWAKE), render(*AWAKE, "--set", "ollama.models={qwen3:8b,all-minilm,gemma3}")
     assert named(before, "StatefulSet", "dm-ollama") == named(after, "StatefulSet", "dm-ollama")
     jobs = [
         {
@@ -77,7 +80,7 @@ def test_another_model_restarts_no_instance(render: Render) -> None:
 
 
 def test_a_model_that_is_there_is_not_fetched_again(render: Render, tmp_path: Path) -> None:
-    jobs = [job for job in of_kind(render(*PRODUCTION), "Job") if "preload" in job["metadata"]["name"]]
+    jobs = [job for job in of_kind(render(*AWAKE), "Job") if "preload" in job["metadata"]["name"]]
     (script,) = jobs[0]["spec"]["template"]["spec"]["containers"][0]["args"]
     program, said = tmp_path / "ollama", tmp_path / "said"
     program.write_text(

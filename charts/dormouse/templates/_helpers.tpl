@@ -131,6 +131,16 @@ http://{{ include "dormouse.fullname" . }}-ollama:11434
 {{- end -}}
 {{- end }}
 
+{{/* Whether Ollama sleeps while nobody needs a model; empty: no. */}}
+{{- define "dormouse.modelsSleep" -}}
+{{- if and .Values.ollama.enabled .Values.ollama.scaleToZero.enabled (not .Values.modelServer.enabled) }}true{{ end }}
+{{- end }}
+
+{{/* What the pods carry that say whether models are needed: the edge's, also those that a release tries. */}}
+{{- define "dormouse.demandLabel" -}}
+dormouse/tells-model-demand: "true"
+{{- end }}
+
 {{/* A function's address inside of the cluster: Knative's ingress wakes it. (dict "root" $ "name" "agent-fn") */}}
 {{- define "dormouse.functionTarget" -}}
 dns:///{{ include "dormouse.fullname" .root }}-{{ .name }}.{{ .root.Release.Namespace }}.svc.cluster.local:80
