@@ -14,7 +14,7 @@ WARM_UP = 1 / 3
 """The share of a run whose memory is not looked at: pools fill, code is loaded."""
 SEGMENTS = 6
 """So many pieces the runs of a release are cut into, each with a slope of its own."""
-KNEE_SLOWER, KNEE_LOST = 2.0, 0.005
+KNEE_SLOWER, KNEE_LATER_MS, KNEE_LOST = 2.0, 200.0, 0.005
 LEAST_STREAMS = 5
 """Fewer say nothing about a step."""
 
@@ -76,13 +76,18 @@ def steps(result: Result) -> list[Step]:
 
 
 def knee(found: Sequence[Step]) -> Step | None:
-    """The last step before the first token takes twice as long as with few users, or streams are lost."""
+    """The last step before the first token takes twice as long as with few users, and notably so, or streams are lost.
+
+    A step that is bad alone has had bad luck.
+    """
     if not found:
         return None
     calm = statistics.median(step.ttft_p95_ms for step in found[: max(1, len(found) // 4)])
+    late = max(KNEE_SLOWER * calm, calm + KNEE_LATER_MS)
+    bad = [step.ttft_p95_ms > late or step.lost > KNEE_LOST for step in found]
     best = None
-    for step in found:
-        if step.ttft_p95_ms > KNEE_SLOWER * calm or step.lost > KNEE_LOST:
+    for step, itself, following in zip(found, bad, [*bad[1:], True], strict=True):
+        if itself and following:
             break
         best = step
     return best

@@ -89,6 +89,8 @@ class Breakpoint(Profile):
     steps = 24
     growth = 1.5
     slower = 3.0
+    later_ms = 400.0
+    """First tokens that are late by less are not looked at, however quick they were with few users."""
     lost = 0.02
 
     def __init__(self, settings: Settings, measured: Callable[[], Result]) -> None:
@@ -117,7 +119,10 @@ class Breakpoint(Profile):
         if TTFT not in first.histograms or TTFT not in last.histograms:
             return bool(last.errors)
         before, now = (each.histograms[TTFT].quantile(0.95) for each in (first, last))
-        return now > self.slower * before or sum(last.errors.values()) > self.lost * last.streams
+        return (
+            now > max(self.slower * before, before + self.later_ms)
+            or sum(last.errors.values()) > self.lost * last.streams
+        )
 
 
 PROFILES: dict[str, type[Profile]] = {
