@@ -40,7 +40,12 @@ def values(platform: Platform) -> dict[str, Any]:
             # client's address is the truth. Without it all clients would share one address and its limits.
             "trustedProxies": list(platform.networks),
         },
-        "ollama": {"nodeSelector": gpu.node_selector, "tolerations": gpu.tolerations},
+        # `make env-addons` brings KEDA: without a pod the pool has no node.
+        "ollama": {
+            "nodeSelector": gpu.node_selector,
+            "tolerations": gpu.tolerations,
+            "scaleToZero": {"enabled": True},
+        },
         "gateway": {
             "enabled": True,
             "parentRefs": [{"name": GATEWAY, "sectionName": "https"}],

@@ -55,6 +55,10 @@ chart cert-manager cert-manager oci://quay.io/jetstack/charts/cert-manager "$CER
 say "External Secrets $EXTERNAL_SECRETS"
 chart external-secrets external-secrets external-secrets "$EXTERNAL_SECRETS" --repo https://charts.external-secrets.io
 
+say "KEDA $KEDA"
+# It puts the GPU pool's one user to sleep, and wakes it.
+chart keda keda keda "$KEDA" --repo https://kedacore.github.io/charts
+
 say "Knative Serving $KNATIVE, Kourier $KOURIER"
 serving=$github/knative/serving/releases/download/knative-v$KNATIVE
 manifest "$serving/serving-crds.yaml"

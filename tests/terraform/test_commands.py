@@ -129,7 +129,7 @@ async def test_add_ons_are_installed_in_pinned_versions(tmp_path: Path) -> None:
     said = "\n".join(commands)
     assert [name for name, version in pinned.items() if version not in said] == []
     charts = [shlex.split(command) for command in commands if command.startswith("helm ")]
-    assert len(charts) == 5
+    assert len(charts) == 6
     assert all("--version" in command and "--install" in command for command in charts)
     manifests_from_afar = [command for command in commands if "https://" in command and command.startswith("kubectl")]
     assert all(re.search(r"/v?[a-z-]*v?\d+\.\d+\.\d+/", command) for command in manifests_from_afar)
