@@ -200,9 +200,10 @@ def callers(documents: list[Manifest], component: str) -> set[tuple[str, int]]:
     }
 
 
+@pytest.mark.parametrize("case", ["trial", "production"])
 @pytest.mark.parametrize("component", ["agent-fn", "tool-fn", "embed-fn"])
-def test_nobody_but_knative_reaches_a_function(render: Render, component: str) -> None:
-    assert callers(render(*TRIAL), component) == {
+def test_nobody_but_knative_reaches_a_function(render: Render, component: str, case: str) -> None:
+    assert callers(render(*CASES[case]), component) == {
         # Only through the proxy that counts calls: never on 8080.
         ("kourier-system", 8013),
         ("kourier-system", 8112),
