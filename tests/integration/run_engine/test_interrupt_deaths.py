@@ -83,6 +83,21 @@ async def test_a_client_that_sends_its_answers_again_elsewhere_follows_what_come
     assert len(bench.agent.requests) == 2
 
 
+async def test_a_reader_who_has_answers_from_postgres_before_redis_does_waits_for_the_rest(bench: Bench) -> None:
+    first, second = await bench.replica(), await bench.replica()
+    run_id = await bench.interrupted(first)
+    interrupted = await bench.read(second, run_id)
+    assert kinds(interrupted)[-1] == "run_interrupted"
+
+    async def follow() -> list[RunEvent]:
+        behind_the_answers = second._reader.follow(run_id, interrupted[-1].seq + 1)
+        return [event async for batch in behind_the_answers for event in batch]
+
+    following = asyncio.create_task(follow())
+    await first.resume(bench.tenant.id, run_id, APPROVE)
+    assert kinds(await following)[-1] == "run_finished"
+
+
 async def test_a_replica_that_was_frozen_with_the_answers_finds_the_run_gone_on_with(bench: Bench) -> None:
     first, _second = await bench.replica(), await bench.replica()
     run_id = await bench.interrupted(first)

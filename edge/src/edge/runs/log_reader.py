@@ -153,7 +153,11 @@ class LogReader:
                 await asyncio.sleep(RETRY_S)
 
     async def _has_ended_by(self, key: str, seq: int) -> bool:
-        """Whether the log's terminal event is in it and not behind `seq`."""
+        """Whether the log's terminal event is in it and not behind `seq`.
+
+        An interrupt behind which there is something already is none: a replica may have stored the answers and died
+        before it told them here.
+        """
         while True:
             try:
                 last = await self._redis.xrevrange(key, count=1)
@@ -161,7 +165,9 @@ class LogReader:
                 await asyncio.sleep(RETRY_S)
                 continue
             events = [event for entry in read_entries(cast("Sequence[StreamEntry]", last)) for event in entry.parsed()]
-            return bool(events) and is_terminal(events[-1]) and events[-1].seq <= seq
+            if not events or not is_terminal(events[-1]):
+                return False
+            return events[-1].seq == seq or (events[-1].seq < seq and not events[-1].HasField("run_interrupted"))
 
     async def _require(self, run_id: str) -> None:
         try:
