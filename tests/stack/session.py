@@ -41,7 +41,8 @@ class Stack:
         self.logs = folder / "logs"
         self.credentials: Credentials = load_or_make(folder / "secrets")
         self.database = Database(folder / "postgres", self.credentials, self.logs)
-        self.valkey = Valkey(folder / "valkey", "secret", log=self.logs / "valkey.log")
+        # In memory: a disk that others keep busy would let it answer nobody. Who kills one has one of their own.
+        self.valkey = Valkey(folder / "valkey", "secret", log=self.logs / "valkey.log", persist=False)
         # Tests decide what a service is configured with, not the shell that they were started from.
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("DORMOUSE_", "OTEL_", "OLLAMA_"))
