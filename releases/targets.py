@@ -17,6 +17,12 @@ CANDIDATES: Final = {"dormouse.release": TAG}
 READY_S: Final = 300.0
 SURE_S: Final = 90.0
 """So long a revision has to fail until it is believed."""
+STUCK: Final = frozenset({
+    *("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"),
+    *("CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError"),
+})  # fmt: skip
+"""What a container waits for that is not going to come."""
+
 POLL_S: Final = 1.0
 
 
@@ -85,13 +91,25 @@ class KnativeService:
                 and status["latestCreatedRevisionName"] == status["latestReadyRevisionName"]
             ):
                 return str(status["latestReadyRevisionName"])
-            # Where a node has to come first it fails, and then it does not.
-            failing_since = min(failing_since, time.monotonic()) if made.get("status") == "False" else math.inf
+            # Where a node has to come first it fails, and then it does not. Of some pods that cannot start Knative says
+            # nothing for as long as it waits for them.
+            stuck = self._stuck(str(status.get("latestCreatedRevisionName", "")))
+            failing = made.get("status") == "False" or stuck
+            failing_since = min(failing_since, time.monotonic()) if failing else math.inf
             if time.monotonic() - failing_since > SURE_S:
-                raise ClusterError(f"{self.name}: the new revision does not start: {made.get('message', '')}")
+                raise ClusterError(f"{self.name}: the new revision does not start: {stuck or made.get('message', '')}")
             if time.monotonic() > deadline:
                 raise ClusterError(f"{self.name}: the new revision is not ready after {READY_S:.0f} s")
             time.sleep(POLL_S)
+
+    def _stuck(self, revision: str) -> str:
+        """Why a pod of the revision cannot start, or nothing."""
+        for pod in self._kubectl.list("pod", {"serving.knative.dev/revision": revision}):
+            for container in pod["status"].get("containerStatuses", []):
+                waiting = container.get("state", {}).get("waiting", {})
+                if waiting.get("reason") in STUCK:
+                    return f"{waiting['reason']}: {waiting.get('message', '')}"
+        return ""
 
     def shift(self, percent: int) -> None:
         self._route(percent, latest=self._new)

@@ -141,6 +141,7 @@ class LaggingCluster(Kubectl):
     def __init__(self, meanwhile: str = "Unknown") -> None:
         super().__init__("n")
         self._meanwhile = meanwhile
+        self.pods_wait_for = ""
         self.spec: dict[str, Any] = {
             "template": {"spec": {"image": "old"}},
             "traffic": [{"latestRevision": True, "percent": 100}],
@@ -174,6 +175,10 @@ class LaggingCluster(Kubectl):
                 "traffic": copy.deepcopy(self.routed),
             },
         }
+
+    def list(self, kind: str, labels: Mapping[str, str]) -> Sequence[dict[str, Any]]:
+        waiting = {"state": {"waiting": {"reason": self.pods_wait_for, "message": "no such image"}}}
+        return [{"status": {"containerStatuses": [waiting]}}] if self.pods_wait_for else []
 
     def merge(self, kind: str, name: str, patch: Mapping[str, Any]) -> None:
         self.spec |= patch["spec"]
@@ -261,6 +266,16 @@ def test_what_a_dead_release_has_left_goes_back_from_what_it_remembered(percent:
     assert after == sorted(after, reverse=True)
     assert cluster.spec["template"]["spec"] == {"image": "old"}
     assert cluster.spec["traffic"] == [{"latestRevision": True, "percent": 100}]
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_revision_whose_pods_cannot_start_is_not_waited_for_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "SURE_S", 0.0)
+    cluster = LaggingCluster()
+    cluster.pods_wait_for = "ImagePullBackOff"
+    function = remembering(KnativeService(cluster, "f", {"spec": {"image": "missing"}}))
+    with pytest.raises(ClusterError, match="f: the new revision does not start: ImagePullBackOff: no such image"):
+        function.stage()
 
 
 class Objects(Kubectl):
