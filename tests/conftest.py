@@ -19,8 +19,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than processors: some test always waits."""
-    return (os.cpu_count() or 1) + 1
+    """One more than processors, as some test always waits; eight at most, as each has a platform of its own."""
+    return min((os.cpu_count() or 1) + 1, 8)
 
 
 @pytest.fixture(scope="session")
