@@ -99,7 +99,14 @@ def main(arguments: argparse.Namespace) -> int:
     settings = replace(
         runs.settings_of(arguments), session=secrets.token_hex(8), baseline_watch=",".join(arguments.baseline_watch)
     )
-    played = rounds(settings, arguments.host, arguments.baseline_host, arguments.reports, in_turns=arguments.in_turns)
+    played = rounds(
+        settings,
+        arguments.host,
+        arguments.baseline_host,
+        arguments.reports,
+        in_turns=arguments.in_turns,
+        processes=arguments.processes,
+    )
     ended = trial(budget, played, baseline=bool(arguments.baseline_host))
     write(ended.judgement, ended.candidate, ended.baseline, arguments.reports)
     print(markdown(ended.judgement))
@@ -114,6 +121,7 @@ def rounds(
     reports: Path,
     *,
     in_turns: bool = False,
+    processes: int = 1,
     say: Callable[[str], None] = print,
 ) -> Play:
     """Rounds of Locust against two platforms, at once or in turns; results go to `reports`. Raises RunError."""
@@ -128,7 +136,7 @@ def rounds(
     def at_once(number: int) -> dict[str, Result]:
         say(f"round {number + 1}")
         told = replace(settings, baseline=baseline, out=out(CANDIDATE, number), baseline_out=out(BASELINE, number))
-        result = _unlimited(runs.run(told, candidate, quiet=True))
+        result = _unlimited(runs.run(told, candidate, processes=processes, quiet=True))
         return {CANDIDATE: result, **({BASELINE: _unlimited(Result.read(Path(told.baseline_out)))} if baseline else {})}
 
     def one(side: str, number: int) -> Result:
@@ -140,7 +148,7 @@ def rounds(
             watch=settings.watch if ours else settings.baseline_watch,
             release=settings.release if ours else "accepted",
         )
-        return _unlimited(runs.run(told, candidate if ours else baseline, quiet=True))
+        return _unlimited(runs.run(told, candidate if ours else baseline, processes=processes, quiet=True))
 
     return one if in_turns else AtOnce(at_once)
 
