@@ -39,11 +39,13 @@ async def test_work_wakes_the_models_and_waits_for_them_and_questions_do_not(fle
         assert time.monotonic() - began < 2
         assert await demand(edge) == 0
 
-        # One that names no model, and one that names one that nobody can know of yet.
-        streams = [asyncio.create_task(streamed(http, model)) for model in ("chat", "dormouse-dev")]
         embedding = await http.post("/v1/embeddings", json={"model": "dormouse-embed", "input": "hazelnuts"})
         assert (embedding.status_code, embedding.headers["retry-after"]) == (503, "30")
         assert "being woken" in embedding.json()["error"]["message"]
+        assert await demand(edge) == 1, "who asks seldom sees what was short"
+
+        # One that names no model, and one that names one that nobody can know of yet.
+        streams = [asyncio.create_task(streamed(http, model)) for model in ("chat", "dormouse-dev")]
         async with asyncio.timeout(ASLEEP_S):
             while await demand(edge) < 2:
                 await asyncio.sleep(0.05)
