@@ -103,8 +103,8 @@ async def test_a_build_that_loses_streams_and_leaks_is_refused_for_both(
 
 async def test_a_build_that_is_30_percent_slower_is_refused(platform: Platform, tenant: Tenant, tmp_path: Path) -> None:
     (tmp_path / "budget.yaml").write_text(BUDGET.partition("processes:")[0])
-    # Three rounds, looked at once: `python -m loadtest prove` and the simulations of test_gate.py are strict.
-    budget = replace(read_budget(tmp_path / "budget.yaml"), confidence=0.9, rounds=3, most_rounds=3)
+    # Less sure than a release has to be: `python -m loadtest prove` and the simulations of test_gate.py are strict.
+    budget = replace(read_budget(tmp_path / "budget.yaml"), confidence=0.9, rounds=3, most_rounds=9)
     settings = Settings(scenario="chat", users=8, seconds=2, think_s=0.0, model="sim:latest", session="s")
 
     def tried() -> Trial:
