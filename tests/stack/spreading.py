@@ -5,6 +5,7 @@ their files. A test that is marked `alone` runs while no other does: it measures
 """
 
 import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Generator
@@ -76,7 +77,7 @@ class Spreading:
 
     def __init__(self, config: pytest.Config) -> None:
         given = getattr(config, "workerinput", {}).get(TURNS)
-        self._made = None if given else Path(tempfile.mkdtemp(prefix="dormouse-turns-"))
+        self._made = None if given else Path(tempfile.mkdtemp(prefix=f"dormouse-test-{os.getpid()}-"))
         self._turns = Turns(Path(given) if given else self._folder)
 
     @property
