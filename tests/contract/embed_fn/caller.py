@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -86,3 +87,10 @@ async def wait_for_requests(model_server: ModelServer, count: int = 1, **query: 
         params: dict[str, str | int] = {"endpoint": "embed", "count": count, "timeout_s": 5, **query}
         answer = await http.get("/_sim/wait", params=params)
         assert answer.status_code == 200, answer.text
+
+
+async def wait_for_a_fault(model_server: ModelServer) -> None:
+    """Returns when a fault has struck an embedding."""
+    async with asyncio.timeout(30):
+        while not any(request["fault"] for request in await embed_requests(model_server)):
+            await asyncio.sleep(0.02)

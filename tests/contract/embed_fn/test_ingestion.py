@@ -128,8 +128,11 @@ async def test_a_caller_that_leaves_ends_the_work_and_the_next_one_resumes_it(
     content, document_id, told = manual(500), new_id(), Ingested()
     call = asyncio.create_task(library.ingest(content, document_id, told=told))
     await library.until(told, EMBEDDED, 1)
+    await slow_down(model_server, 800)  # one is under way when the caller leaves
+    await wait_for_requests(model_server, state="streaming")
     call.cancel()
     await wait_for_requests(model_server, state="aborted")
+    await slow_down(model_server, 0)
     half = await library.get(document_id)
     assert half.state == embed_pb2.DOCUMENT_STATE_INGESTING
     assert not (await library.search("Step 00001-03 of the kettle")).hits
@@ -140,7 +143,6 @@ async def test_a_caller_that_leaves_ends_the_work_and_the_next_one_resumes_it(
         if request["state"] == "done"
         for text in request["input"]
     ]
-    await slow_down(model_server, 0)
     again = await library.ingest(content, document_id)
     assert again.stored.state == embed_pb2.DOCUMENT_STATE_READY
     requests = [request for request in await embed_requests(model_server) if request["state"] == "done"]

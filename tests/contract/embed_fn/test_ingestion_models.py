@@ -6,7 +6,13 @@ import pytest
 from dormouse.common.v1.error_pb2 import ErrorReason
 from dormouse.embed.v1 import embed_pb2
 
-from tests.contract.embed_fn.caller import embed_requests, refusal, slow_down, strike, wait_for_requests
+from tests.contract.embed_fn.caller import (
+    embed_requests,
+    refusal,
+    strike,
+    wait_for_a_fault,
+    wait_for_requests,
+)
 from tests.contract.embed_fn.library import Library, manual, reading
 from tests.stack import Fleet, ModelServer, Stack, Tenant
 
@@ -100,16 +106,12 @@ async def test_a_reindex_that_is_left_stops_and_goes_on_later(
         await library.ingest(manual(300))
     embed_fn = await fleet.embed_fn(models, env={"DORMOUSE_EMBED_MODEL": NEW})
     async with reading(stack, embed_fn, tenant) as library:
-        await slow_down(models, 200)
         await asked_of(models)
+        await strike(models, "hang", after=4)  # one is under way when the call is left
         call = asyncio.create_task(library.reindex())
-        await wait_for_requests(models, 5)
-        await strike(models, "hang")  # one is under way when the call is left
-        while not any(request["fault"] == "hang" for request in await embed_requests(models)):
-            await asyncio.sleep(0.01)
+        await wait_for_a_fault(models)
         call.cancel()
         await wait_for_requests(models, state="aborted")
-        await slow_down(models, 0)
         assert 0 < (await library.reindex())[0].done < 301
 
 

@@ -25,11 +25,14 @@ class FaultError(ValueError):
 
 @dataclass(slots=True)
 class Fault:
-    """One fault. It strikes the next `times` requests that match (0 = all), each with `probability`."""
+    """One fault. It strikes the next `times` requests that match (0 = all), each with `probability`, and lets the first
+    `after` of them pass.
+    """
 
     kind: str
     at_token: int = 0
     times: int = 1
+    after: int = 0
     probability: float = 1.0
     model: str = ""
     endpoint: str = ""
@@ -45,7 +48,7 @@ class Fault:
             raise FaultError(f"a fault has no {', '.join(sorted(unknown))}; it has {', '.join(known)}")
         if values.get("kind") not in KINDS:
             raise FaultError(f"kind is one of {', '.join(KINDS)}")
-        for name in ("at_token", "times", "probability", "factor"):
+        for name in ("at_token", "times", "after", "probability", "factor"):
             value = values.get(name, 0)
             if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
                 raise FaultError(f"{name} wants a number that is not negative")
@@ -87,6 +90,9 @@ class Faults:
             if fault.endpoint and fault.endpoint != endpoint:
                 continue
             if fault.probability < 1 and self._random.random() >= fault.probability:
+                continue
+            if fault.after:
+                fault.after -= 1
                 continue
             if fault.times == 1:
                 self._faults.remove(fault)
