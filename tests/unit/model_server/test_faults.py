@@ -109,6 +109,11 @@ async def test_faults_strike_so_often_and_only_what_they_are_meant_for(server: S
     assert (await server.http.get("/_sim/faults")).json() == {"faults": []}
 
 
+async def test_a_fault_can_let_requests_pass_first(server: Server) -> None:
+    await server.fault(kind="busy", after=2)
+    assert [(await server.chat()).status_code for _ in range(4)] == [200, 200, 503, 200]
+
+
 async def test_faults_by_probability_are_the_same_in_every_run(server: Server) -> None:
     runs: list[list[int]] = []
     for _ in range(2):
