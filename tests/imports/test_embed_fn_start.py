@@ -1,7 +1,5 @@
 """embed_fn starts fast and small: no parser, no database driver."""
 
-import math
-
 import psutil
 import pytest
 from devstack.services import Program, embed_fn_program
@@ -10,7 +8,6 @@ from loadtest.cold_start import measure_cold_start
 from tests.stack import Fleet, Stack
 
 MOST_MS = 1000.0
-ATTEMPTS = 20
 MOST_MB = 90.0
 NOBODY = "127.0.0.1:1"
 
@@ -28,12 +25,7 @@ async def test_it_serves_within_a_second(stack: Stack) -> None:
         )
 
     # The shortest: what else this machine does only adds to it.
-    least_ms = math.inf
-    for _ in range(ATTEMPTS):
-        least_ms = min(least_ms, (await measure_cold_start("embed_fn", program, 1)).least_ms)
-        if least_ms < MOST_MS:
-            break
-    assert least_ms < MOST_MS
+    assert (await measure_cold_start("embed_fn", program, 5)).least_ms < MOST_MS
 
 
 async def test_it_serves_in_90_megabytes(fleet: Fleet) -> None:

@@ -1,7 +1,5 @@
 """tool_fn starts fast and small, with all of its tools."""
 
-import math
-
 import psutil
 import pytest
 from devstack.services import Program, tool_fn_program
@@ -10,7 +8,6 @@ from loadtest.cold_start import measure_cold_start
 from tests.stack import Fleet, Stack
 
 MOST_MS = 500.0
-ATTEMPTS = 20
 MOST_MB = 45.0
 
 
@@ -26,12 +23,7 @@ async def test_it_serves_within_half_a_second(stack: Stack) -> None:
         )
 
     # The shortest: what else this machine does only adds to it.
-    least_ms = math.inf
-    for _ in range(ATTEMPTS):
-        least_ms = min(least_ms, (await measure_cold_start("tool_fn", program, 1)).least_ms)
-        if least_ms < MOST_MS:
-            break
-    assert least_ms < MOST_MS
+    assert (await measure_cold_start("tool_fn", program, 5)).least_ms < MOST_MS
 
 
 async def test_it_serves_in_45_megabytes(fleet: Fleet) -> None:
